@@ -1,0 +1,24 @@
+import type { BucketName } from '../core'
+
+/** Who is asking, once the credential has been verified. Immutable for the length of a request. */
+export interface Principal {
+  /** `$sys` or the primary account's name. */
+  readonly account: string
+  /** Set when acting in a sub-account's bucket. */
+  readonly sub?: string
+  /** Whose data it acts on. */
+  readonly bucket: BucketName
+  /** Recorded as `by` with every write: the account, the sub-account or the administrator. */
+  readonly login: string
+  /** How it proved itself. */
+  readonly kind: 'account' | 'sub' | 'proxy' | 'admin'
+}
+
+export function isSystem(principal: Principal): boolean {
+  return principal.account === '$sys' && principal.sub === undefined
+}
+
+/** The system, a primary account or an administrator of one: those who may have sub-accounts. */
+export function isHolder(principal: Principal): boolean {
+  return principal.sub === undefined
+}

@@ -1,0 +1,97 @@
+import type { ZodType } from 'zod'
+import type { Principal } from '../auth/principal'
+import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
+
+/**
+ * What a service is: a value that the binder in server/ mounts. A service never sees HTTP: it gets a parsed request
+ * and returns the value of `v`, a Reply when it has more to say, or throws an error of the catalogue.
+ */
+export interface Service {
+  /** The word in the URL without its underscore; also the folder's and the test's name. */
+  readonly name: string
+  /** First path segment of its URLs, `_` + name. */
+  readonly prefix: string
+  readonly layers: readonly LayerDeclaration[]
+  readonly routes: readonly Route[]
+  start?(): Promise<void>
+  stop?(): Promise<void>
+}
+
+/**
+ * Who may call a route, beside having been let in at all:
+ * - `account`: every authenticated principal, in its own bucket;
+ * - `holder`: the system, a primary account, or an administrator of one; not a sub-account;
+ * - `system`: `$sys` and its administrators;
+ * - `public`: nobody is asked for a credential.
+ */
+export const ACCESS_RULES = ['account', 'holder', 'system', 'public'] as const
+export type Access = (typeof ACCESS_RULES)[number]
+
+export const METHODS = ['GET', 'PUT', 'POST', 'DELETE'] as const
+export type Method = (typeof METHODS)[number]
+
+export interface RouteInput {
+  /** Of the query parameters, each a string (of a repeated one the last). Unknown ones are ignored. */
+  readonly query?: ZodType
+  /** Of the JSON body. A route without it ignores the body. */
+  readonly body?: ZodType
+}
+
+export interface Route<Query = unknown, Body = unknown> {
+  readonly method: Method
+  /** The path that this route answers, exactly; absent: every path that no other route of the service names. */
+  readonly at?: string
+  readonly access: Access
+  /** One line for docs/routes.md. */
+  readonly summary: string
+  readonly input?: RouteInput
+  run(request: ServiceRequest<Query, Body>): Promise<Json | Reply>
+}
+
+/** Ties the types of `input` to those that `run` gets. */
+export function route<Query extends ZodType, Body extends ZodType>(
+  definition: Omit<Route, 'run' | 'input'> & {
+    readonly input?: { readonly query?: Query; readonly body?: Body }
+    run(request: ServiceRequest<Query['_output'], Body['_output']>): Promise<Json | Reply>
+  },
+): Route {
+  return definition
+}
+
+export interface ServiceRequest<Query = unknown, Body = unknown> {
+  readonly method: Method
+  readonly path: Path
+  readonly query: Query
+  readonly body: Body
+  readonly principal: Principal
+  /** The principal's bucket, chosen by the credential alone. */
+  readonly bucket: Bucket
+  /** Version tags of If-Match / If-None-Match, `*` as such; absent when the header is. */
+  readonly ifMatch?: string
+  readonly ifNoneMatch?: string
+  /** Ends when the caller has gone. */
+  readonly signal: AbortSignal
+}
+
+/** An answer that carries more than a value. */
+export class Reply {
+  constructor(
+    readonly value: Json,
+    readonly more: {
+      /** Version tag for the ETag header. */
+      readonly tag?: string
+      /** 201 instead of 200 under KV4_STATUS=rest. */
+      readonly created?: boolean
+      /** Cursor of the next page: sent as `next` in the envelope. */
+      readonly next?: string
+    } = {},
+  ) {}
+}
+
+/** What the composition root hands to a service's factory. */
+export interface ServiceContext {
+  readonly engine: Engine
+  readonly node: string
+}
+
+export type { Key }
