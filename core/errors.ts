@@ -65,6 +65,10 @@ export const CATALOGUE = {
     text: 'The entry has changed meanwhile.',
     remedy: 'Read the entry, apply your change to what it is now, and send its `_ver_`.',
   },
+  precondition_failed: {
+    text: 'The entry is not in the state that If-Match or If-None-Match asks for.',
+    remedy: 'Read the entry and send its ETag in If-Match; `If-None-Match: *` only creates.',
+  },
   _ver_missing: {
     text: 'An update needs the current `_ver_`.',
     remedy: 'Read the entry and send its `_ver_` inside `v`, or `_splat_` to overwrite whatever is there.',

@@ -84,6 +84,8 @@ export class Reply {
       readonly created?: boolean
       /** Cursor of the next page: sent as `next` in the envelope. */
       readonly next?: string
+      /** `value` as JSON text where it is known already: sent as it is, so that a cached entry is serialised once. */
+      readonly text?: string
     } = {},
   ) {}
 }
@@ -92,6 +94,11 @@ export class Reply {
 export interface ServiceContext {
   readonly engine: Engine
   readonly node: string
+  /** KV4_REQUIRE_VER: updates of live entries must name the version that they replace. Absent: false. */
+  readonly requireVer?: boolean
 }
+
+/** What a service's folder exports and services/catalog.ts lists. */
+export type ServiceFactory = (context: ServiceContext) => Service
 
 export type { Key }
