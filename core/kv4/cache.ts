@@ -1,0 +1,235 @@
+import NodeCache from 'node-cache'
+import type { Address, Place } from './address'
+import { addressId, placeId } from './address'
+import type { Layer } from './layer'
+import { Path } from './path'
+import type { Version } from './version'
+import { valueSize } from './value-size'
+
+/** What is known of an address: its latest version (a `delete` too), or that nothing was ever written there. */
+export interface Known {
+  readonly version: Version | undefined
+  /** Bytes it counts for. */
+  readonly size: number
+}
+
+const ENTRY_OVERHEAD = 200
+
+/** Counts the bytes of all caches of an engine, so that the engine can clear the least used ones. */
+export interface CacheBudget {
+  bytes: number
+}
+
+/** A read on its way to the store. A change that arrives meanwhile makes it `overtaken`: told to its callers, not kept. */
+export interface PendingRead {
+  overtaken: boolean
+  /** Calls that read the same entry at once. */
+  readers: number
+}
+
+interface PendingListing {
+  overtaken: boolean
+  readonly touches: (place: Place) => boolean
+}
+
+interface CachedListing {
+  readonly rows: readonly unknown[]
+  readonly touches: (place: Place) => boolean
+}
+
+/**
+ * A bucket's hot entries and listings. Two generations of node-cache bound it: what is read moves into the young one;
+ * when that is full the old one goes as a whole, and with it what was not used since. Nothing here goes back in time:
+ * an entry is only replaced by a newer version.
+ */
+export class BucketCache {
+  #young = newGeneration()
+  #old = newGeneration()
+  #youngBytes = 0
+  #oldBytes = 0
+  #listings = new Map<Layer, Map<string, CachedListing>>()
+  readonly #pendingReads = new Map<string, PendingRead>()
+  readonly #pendingListings = new Set<PendingListing>()
+
+  constructor(
+    private readonly budget: CacheBudget,
+    private readonly generationBytes: number,
+  ) {}
+
+  get bytes(): number {
+    return this.#youngBytes + this.#oldBytes
+  }
+
+  get(id: string): Known | undefined {
+    const hit = this.#young.get<Known>(id)
+    if (hit !== undefined) return hit
+    const old = this.#old.get<Known>(id)
+    if (old !== undefined) this.#keep(id, old.version)
+    return old
+  }
+
+  /** Announces a read of the entry, which ends with `settle` or `abandon`. */
+  reading(id: string): PendingRead {
+    let pending = this.#pendingReads.get(id)
+    if (pending === undefined) this.#pendingReads.set(id, (pending = { overtaken: false, readers: 0 }))
+    pending.readers++
+    return pending
+  }
+
+  abandon(id: string, pending: PendingRead): void {
+    if (--pending.readers === 0 && this.#pendingReads.get(id) === pending) this.#pendingReads.delete(id)
+  }
+
+  /** Takes what the store said to a read, unless something newer is known; what the caller should answer. */
+  settle(id: string, pending: PendingRead, version: Version | undefined, keep: boolean): Version | undefined {
+    this.abandon(id, pending)
+    const known = this.get(id)
+    if (known !== undefined && (known.version?.n ?? 0) >= (version?.n ?? 0))
+      return keep ? known.version : version
+    // Known but older: newer knowledge always replaces older, even while the feed is silent.
+    if ((keep && !pending.overtaken) || known !== undefined) this.#keep(id, version)
+    return version
+  }
+
+  /** A write that this process was acknowledged. */
+  wrote(address: Address, version: Version, keep: boolean): void {
+    const id = addressId(address)
+    this.#overtake(id, address, version)
+    const known = this.get(id)
+    if (known?.version !== undefined && known.version.n > version.n) return
+    if (keep || known !== undefined) this.#keep(id, version)
+  }
+
+  /** A change that the feed tells of. */
+  heard(address: Address, version: Version, kind: 'versioned' | 'current'): void {
+    const id = addressId(address)
+    const known = this.get(id)
+    if (known?.version?.n === version.n && known.version.op === version.op) return
+    this.#overtake(id, address, version)
+    if (known === undefined) return
+    if ((known.version?.n ?? 0) < version.n) this.#keep(id, version)
+    // A current entry that was removed and made again by a node whose clock is behind: only the store knows.
+    else if (kind === 'current') this.forget(id)
+  }
+
+  /** A sample was appended: listings of its layer may have changed. */
+  appended(place: Place): void {
+    this.#touch(place)
+  }
+
+  forget(id: string): void {
+    const pending = this.#pendingReads.get(id)
+    if (pending !== undefined) {
+      pending.overtaken = true
+      this.#pendingReads.delete(id)
+    }
+    this.#young.del(id)
+    this.#old.del(id)
+  }
+
+  /** Rows of a listing, kept until a change that `touches` it. */
+  async listing<Row>(
+    layer: Layer,
+    name: string,
+    touches: (place: Place) => boolean,
+    keep: () => boolean,
+    read: () => Promise<readonly Row[]>,
+  ): Promise<readonly Row[]> {
+    const cached = keep() ? this.#listings.get(layer)?.get(name) : undefined
+    if (cached !== undefined) return cached.rows as readonly Row[]
+    const pending: PendingListing = { overtaken: false, touches }
+    this.#pendingListings.add(pending)
+    try {
+      const rows = await read()
+      if (!pending.overtaken && keep()) this.#keepListing(layer, name, { rows, touches })
+      return rows
+    } finally {
+      this.#pendingListings.delete(pending)
+    }
+  }
+
+  clear(): void {
+    for (const pending of this.#pendingReads.values()) pending.overtaken = true
+    this.#pendingReads.clear()
+    for (const pending of this.#pendingListings) pending.overtaken = true
+    this.budget.bytes -= this.bytes
+    this.#young = newGeneration()
+    this.#old = newGeneration()
+    this.#youngBytes = this.#oldBytes = 0
+    this.#listings = new Map()
+  }
+
+  #keep(id: string, version: Version | undefined): void {
+    const size = ENTRY_OVERHEAD + id.length * 2 + (version === undefined ? 0 : valueSize(version.v))
+    const grown = size - (this.#young.get<Known>(id)?.size ?? 0)
+    this.#young.set<Known>(id, { version, size })
+    this.#youngBytes += grown
+    this.budget.bytes += grown
+    if (this.#youngBytes > this.generationBytes) this.#rotate()
+  }
+
+  #rotate(): void {
+    this.budget.bytes -= this.#oldBytes
+    this.#old = this.#young
+    this.#oldBytes = this.#youngBytes
+    this.#young = newGeneration()
+    this.#youngBytes = 0
+  }
+
+  #overtake(id: string, address: Address, version: Version): void {
+    const pending = this.#pendingReads.get(id)
+    if (pending !== undefined) {
+      pending.overtaken = true
+      this.#pendingReads.delete(id)
+    }
+    // An update leaves listings of keys as they are, unless it changes when the key lapses.
+    const before = this.get(id)?.version
+    if (version.op !== 'update' || before === undefined || before.exp !== version.exp) this.#touch(address)
+  }
+
+  #touch(place: Place): void {
+    for (const pending of this.#pendingListings) if (pending.touches(place)) pending.overtaken = true
+    const listings = this.#listings.get(place.layer)
+    if (listings === undefined) return
+    for (const [name, listing] of listings) if (listing.touches(place)) listings.delete(name)
+  }
+
+  #keepListing(layer: Layer, name: string, listing: CachedListing): void {
+    let listings = this.#listings.get(layer)
+    if (listings === undefined || listings.size >= MAX_LISTINGS)
+      this.#listings.set(layer, (listings = new Map<string, CachedListing>()))
+    if (this.#listings.size > MAX_LISTINGS) this.#listings = new Map([[layer, listings]])
+    listings.set(name, listing)
+  }
+}
+
+const MAX_LISTINGS = 100
+
+/** Listings up to this many rows are kept. */
+export const MAX_CACHED_ROWS = 2_000
+
+export function keysListing(place: Place, after: string | undefined, limit: number) {
+  const id = placeId(place)
+  return {
+    name: `keys\n${id}\n${limit}\n${after ?? ''}`,
+    touches: (changed: Place) => changed.layer === place.layer && changed.path === place.path,
+  }
+}
+
+export function pathsListing(
+  layer: Layer,
+  under: Path,
+  depth: number | undefined,
+  after: string | undefined,
+  limit: number,
+) {
+  return {
+    name: `paths\n${under}\n${depth ?? ''}\n${limit}\n${after ?? ''}`,
+    touches: (changed: Place) => changed.layer === layer && Path.contains(under, changed.path),
+  }
+}
+
+function newGeneration(): NodeCache {
+  // checkperiod 0: no timer per bucket; entries leave with their generation, never by age.
+  return new NodeCache({ stdTTL: 0, checkperiod: 0, useClones: false })
+}

@@ -1,0 +1,100 @@
+import type { Address } from './address'
+import { addressId } from './address'
+import { versionAsOf } from './history'
+import type { LayerRegistry } from './layer-registry'
+import type { OpenBucket } from './open-bucket'
+import { readHead } from './reader'
+import type { Version } from './version'
+
+const DAY_MS = 24 * 3600 * 1000
+const SAMPLES_AT_ONCE = 1_000
+const BY_AGE_EVERY_MS = 60_000
+/**
+ * On a store that other processes write to, a forgotten version's number could be taken again by a node that has not
+ * heard of its successors. No node believes its cache for longer than its grace, so nothing is forgotten before this.
+ */
+const SHARED_GRACE_MS = 60_000
+
+interface Due {
+  readonly bucket: OpenBucket
+  readonly address: Address
+  readonly at: number
+}
+
+/** Applies the retention of layers to the keys that are written; a key that nobody writes keeps what it has. */
+export class Pruner {
+  readonly #due = new Map<string, Due>()
+  readonly #prunedAt = new Map<string, number>()
+
+  constructor(
+    private readonly layers: LayerRegistry,
+    private readonly clock: () => number,
+    private readonly exclusive: boolean,
+  ) {}
+
+  wrote(bucket: OpenBucket, address: Address, version: Version): void {
+    const { retention } = this.layers.of(address.layer)
+    if (retention === undefined) return
+    if ((retention.versions !== undefined && version.n > retention.versions) || retention.days !== undefined)
+      this.#schedule(bucket, address, retention.days !== undefined)
+  }
+
+  appended(bucket: OpenBucket, address: Address): void {
+    if (this.layers.of(address.layer).retention?.days !== undefined) this.#schedule(bucket, address, true)
+  }
+
+  forget(bucket: OpenBucket): void {
+    for (const [id, due] of this.#due) if (due.bucket === bucket) this.#due.delete(id)
+  }
+
+  async run(stopped: () => boolean): Promise<void> {
+    const now = this.clock()
+    for (const [id, due] of this.#due) {
+      if (stopped()) return
+      if (due.at > now) continue
+      this.#due.delete(id)
+      due.bucket.active++
+      try {
+        await this.#prune(due.bucket, due.address, now)
+      } finally {
+        due.bucket.active--
+      }
+    }
+    for (const [id, at] of this.#prunedAt) if (at < now - BY_AGE_EVERY_MS) this.#prunedAt.delete(id)
+  }
+
+  #schedule(bucket: OpenBucket, address: Address, byAge: boolean): void {
+    const id = `${bucket.name}\n${addressId(address)}`
+    if (this.#due.has(id)) return
+    const now = this.clock()
+    // What is old enough to go changes slowly.
+    const notBefore = byAge ? (this.#prunedAt.get(id) ?? -Infinity) + BY_AGE_EVERY_MS : 0
+    this.#due.set(id, {
+      bucket,
+      address,
+      at: Math.max(notBefore, this.exclusive ? now : now + SHARED_GRACE_MS),
+    })
+    if (byAge) this.#prunedAt.set(id, now)
+  }
+
+  async #prune(bucket: OpenBucket, address: Address, now: number): Promise<void> {
+    const { kind, retention } = this.layers.of(address.layer)
+    if (retention === undefined) return
+    const oldest = retention.days === undefined ? undefined : now - retention.days * DAY_MS
+    if (kind === 'series') {
+      if (oldest !== undefined)
+        while ((await bucket.store.pruneSamples(address, oldest, SAMPLES_AT_ONCE)) === SAMPLES_AT_ONCE);
+      return
+    }
+    const head = await readHead(bucket, address, 'versioned', true)
+    if (head === undefined) return
+    let keepFrom = 1
+    if (retention.versions !== undefined) keepFrom = head.n - retention.versions + 1
+    if (oldest !== undefined) {
+      // What was true at the edge of the period stays.
+      const edge = await versionAsOf(bucket.store, address, head, oldest)
+      keepFrom = Math.max(keepFrom, edge?.n ?? 1)
+    }
+    if (keepFrom > 1) await bucket.store.pruneVersions(address, keepFrom)
+  }
+}

@@ -1,0 +1,194 @@
+import { Kv4Error, isKv4Error } from '../errors'
+import type { Address, Place } from './address'
+import type { Entry, PutOptions } from './api'
+import type { ClaimChange } from './claims'
+import { CLAIM_GRACE_MS, checkSecondaryKeys, claimAddress, claimChanges, claimedBy } from './claims'
+import type { OpenBucket } from './open-bucket'
+import { readHead } from './reader'
+import type { SecondaryKeys, Slot, Version } from './version'
+import { isLive } from './version'
+import type { Json } from '../json'
+
+type EntryKind = 'versioned' | 'current'
+
+const PATIENCE_MS = 2_000
+const LOOK_AGAIN_MS = 20
+
+/** Finds an entry by secondary key; checks that it still carries the value. */
+export async function findBySecondary(
+  bucket: OpenBucket,
+  place: Place,
+  kind: EntryKind,
+  slot: Slot,
+  value: string,
+  consistent: boolean,
+): Promise<Entry | undefined> {
+  const key = claimedBy(await readHead(bucket, claimAddress(place, slot, value), 'current', consistent))
+  if (key === undefined) return undefined
+  const version = await readHead(bucket, { ...place, key }, kind, consistent)
+  return isLive(version, bucket.options.clock()) && version[slot] === value ? { key, version } : undefined
+}
+
+/** A put that changes secondary keys: claims first, then the entry, then what is left (claims.ts says why). */
+export async function putWithKeys(
+  bucket: OpenBucket,
+  address: Address,
+  kind: EntryKind,
+  value: Json,
+  options: PutOptions & { readonly keys: SecondaryKeys },
+): Promise<Version> {
+  checkSecondaryKeys(options.keys)
+  const clock = bucket.options.clock
+  for (;;) {
+    const head = await readHead(bucket, address, kind, true)
+    if (!mayHold(options.expect, head, clock())) throw new Kv4Error('version_conflict')
+    const { gained, left } = claimChanges(isLive(head, clock()) ? head : undefined, options.keys)
+    const leaving = await claimNumbers(bucket, address, left)
+    const startedAt = clock()
+    for (const change of gained) await claim(bucket, address, kind, change, options.by)
+    try {
+      const version = await bucket.committer.write({
+        ...entryWrite(address, kind, value, options),
+        onHead: head?.n ?? 0,
+      })
+      if (clock() - startedAt > CLAIM_GRACE_MS / 2)
+        await assertStillClaimed(bucket, address, kind, gained, version!)
+      await releaseClaims(bucket, leaving, options.by)
+      return version!
+    } catch (error) {
+      // The head moved between claim and write: look again. What was claimed stays, since another writer of this very
+      // entry may rest on it; if nobody does, it is taken over after the grace.
+      if (!isKv4Error(error, 'version_conflict')) throw error
+    }
+  }
+}
+
+/** A claim as it was seen; it is released only if nobody has renewed it since. */
+export interface HeldClaim {
+  readonly at: Address
+  readonly n: number
+}
+
+/** What an entry claims, to be asked before it is removed and released afterwards. */
+export function claimsOf(
+  bucket: OpenBucket,
+  address: Address,
+  version: Version,
+): Promise<readonly HeldClaim[]> {
+  return claimNumbers(bucket, address, claimChanges(version, {}).left)
+}
+
+function entryWrite(address: Address, kind: EntryKind, value: Json, { by, expect, keys, ttl }: PutOptions) {
+  return { address, kind, value, by, expect, keys, ttl }
+}
+
+function mayHold(expect: PutOptions['expect'], head: Version | undefined, now: number): boolean {
+  if (expect === undefined) return true
+  const live = isLive(head, now)
+  if (expect === 'absent') return !live
+  if (expect === 'present') return live
+  return live && head.n === expect.n
+}
+
+async function claim(
+  bucket: OpenBucket,
+  address: Address,
+  kind: EntryKind,
+  { slot, value }: ClaimChange,
+  by: string,
+): Promise<void> {
+  const at = claimAddress(address, slot, value)
+  const clock = bucket.options.clock
+  const giveUpAt = clock() + PATIENCE_MS
+  for (;;) {
+    const found = await readHead(bucket, at, 'current', true)
+    const holder = claimedBy(found)
+    if (holder !== undefined && holder !== address.key) {
+      const rival = await readHead(bucket, { ...address, key: holder }, kind, true)
+      if (isLive(rival, clock()) && rival[slot] === value)
+        throw new Kv4Error('key_exists', { fields: { slot } })
+      if (found!.at > clock() - CLAIM_GRACE_MS) {
+        // Its writer may be about to write the entry.
+        if (clock() > giveUpAt) throw new Kv4Error('locked', { retryAfter: CLAIM_GRACE_MS / 1000 })
+        await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
+        continue
+      }
+    }
+    try {
+      // Renewed also when it is ours already, so that nobody takes or releases it meanwhile.
+      await bucket.committer.write({
+        address: at,
+        kind: 'current',
+        value: address.key,
+        by,
+        expect: undefined,
+        onHead: found?.n ?? 0,
+        keys: undefined,
+        ttl: undefined,
+      })
+      return
+    } catch (error) {
+      if (!isKv4Error(error, 'version_conflict')) throw error
+    }
+  }
+}
+
+/** The claims on these values that point to this key, with their numbers. */
+async function claimNumbers(
+  bucket: OpenBucket,
+  address: Address,
+  changes: readonly ClaimChange[],
+): Promise<readonly HeldClaim[]> {
+  const held: HeldClaim[] = []
+  for (const { slot, value } of changes) {
+    const at = claimAddress(address, slot, value)
+    const found = await readHead(bucket, at, 'current', true)
+    if (found !== undefined && claimedBy(found) === address.key) held.push({ at, n: found.n })
+  }
+  return held
+}
+
+export async function releaseClaims(
+  bucket: OpenBucket,
+  claims: readonly HeldClaim[],
+  by: string,
+): Promise<void> {
+  for (const { at, n } of claims) {
+    try {
+      await bucket.committer.write({
+        address: at,
+        kind: 'current',
+        value: undefined,
+        by,
+        expect: undefined,
+        onHead: n,
+        keys: undefined,
+        ttl: undefined,
+      })
+    } catch (error) {
+      // Renewed by somebody meanwhile, so it is theirs; or the store is away, and a claim left behind is harmless.
+      if (!isKv4Error(error, 'version_conflict') && !isKv4Error(error, 'store_unavailable')) throw error
+    }
+  }
+}
+
+/** The write took so long that somebody may have taken a claim over: then the entry must go again. */
+async function assertStillClaimed(
+  bucket: OpenBucket,
+  address: Address,
+  kind: EntryKind,
+  claimed: readonly ClaimChange[],
+  version: Version,
+): Promise<void> {
+  if ((await claimNumbers(bucket, address, claimed)).length === claimed.length) return
+  await bucket.committer.write({
+    address,
+    kind,
+    value: undefined,
+    by: version.by,
+    expect: { n: version.n },
+    keys: undefined,
+    ttl: undefined,
+  })
+  throw new Kv4Error('key_exists')
+}

@@ -1,0 +1,88 @@
+import { isKv4Error } from '../errors'
+import type { Address } from './address'
+import { Key } from './key'
+import { Layer } from './layer'
+import type { OpenBucket } from './open-bucket'
+import { Path } from './path'
+import { readHead } from './reader'
+import { claimsOf, releaseClaims } from './secondary'
+import { SLOTS } from './version'
+
+/** Recorded as the writer of the `delete` versions that a sweep adds. */
+export const SWEEPER = '$sys'
+
+const AT_ONCE = 500
+// Other nodes' clocks may be behind, so a sweep looks back a little further than the last one came.
+const OVERLAP_MS = 5 * 60_000
+const PROGRESS: Address = { layer: Layer.internal('sweep'), path: Path.root, key: Key.parse('upTo') }
+
+/**
+ * Gives every entry that has lapsed its `delete` version, on the condition that it is still the version that lapsed;
+ * with several nodes one of them wins and the others find it done. Sets the bucket's next lapse.
+ */
+export async function sweepLapsed(bucket: OpenBucket, now: number): Promise<void> {
+  let from = bucket.sweptUpTo ?? (await readProgress(bucket))
+  let limit = AT_ONCE
+  let swept = 0
+  bucket.nextLapse = Infinity
+  for (;;) {
+    const rows = await bucket.store.expiring(from, now, limit)
+    for (const { address, kind, n } of rows) if (await lapse(bucket, address, kind, n)) swept++
+    if (rows.length < limit) break
+    // Several entries may lapse at one instant: a page that ends between them is read again from that instant.
+    const last = rows.at(-1)!.exp - 1
+    if (last > from) from = last
+    else limit *= 2
+  }
+  bucket.sweptUpTo = now - OVERLAP_MS
+  if (swept >= AT_ONCE) await writeProgress(bucket, bucket.sweptUpTo)
+  const [next] = await bucket.store.expiring(now, Number.MAX_SAFE_INTEGER, 1)
+  if (next !== undefined) bucket.nextLapse = Math.min(bucket.nextLapse, next.exp)
+}
+
+async function lapse(
+  bucket: OpenBucket,
+  address: Address,
+  kind: 'versioned' | 'current',
+  n: number,
+): Promise<boolean> {
+  const head = await readHead(bucket, address, kind, true)
+  if (head?.n !== n || head.op === 'delete') return false
+  const claims = SLOTS.some((slot) => head[slot] !== undefined) ? await claimsOf(bucket, address, head) : []
+  try {
+    await bucket.committer.write({
+      address,
+      kind,
+      value: undefined,
+      by: SWEEPER,
+      expect: undefined,
+      onHead: n,
+      keys: undefined,
+      ttl: undefined,
+      lapsed: true,
+    })
+  } catch (error) {
+    // Rewritten meanwhile, or another node was faster.
+    if (isKv4Error(error, 'version_conflict')) return false
+    throw error
+  }
+  await releaseClaims(bucket, claims, SWEEPER)
+  return true
+}
+
+async function readProgress(bucket: OpenBucket): Promise<number> {
+  const progress = await readHead(bucket, PROGRESS, 'current', true)
+  return typeof progress?.v === 'number' ? progress.v : 0
+}
+
+async function writeProgress(bucket: OpenBucket, upTo: number): Promise<void> {
+  await bucket.committer.write({
+    address: PROGRESS,
+    kind: 'current',
+    value: upTo,
+    by: SWEEPER,
+    expect: undefined,
+    keys: undefined,
+    ttl: undefined,
+  })
+}

@@ -1,0 +1,78 @@
+import { Kv4Error } from '../errors'
+import type { BucketStore, Change } from '../store/store'
+import { addressId } from './address'
+import type { WatchEvent, WatchFilter, WatchOptions } from './api'
+import type { WatchHub } from './watch-hub'
+import { letsThrough, watchEvent } from './watch-hub'
+
+const REMEMBERED = 5_000
+
+/**
+ * A watcher is in one of two states:
+ *
+ *     catching up (reads the store's feed from its cursor) ──end reached──▶ live (takes what the hub queues)
+ *           ▲──────────────── queue overflowed, or feed interrupted ───────────────┘
+ *
+ * The queue is opened before the catch-up begins, so nothing falls between; what both tell is told once.
+ */
+export async function* watch(
+  store: BucketStore,
+  hub: WatchHub,
+  filter: WatchFilter,
+  { since, signal }: WatchOptions,
+  started: Promise<void>,
+): AsyncGenerator<WatchEvent, void, undefined> {
+  const subscription = hub.subscribe(filter)
+  try {
+    await started
+    let cursor = since ?? (await store.cursor())
+    // Also without `since`: the queue opened first, but the feed may be behind the cursor that was just read.
+    let told = new Told()
+    let behind = true
+    while (!signal.aborted) {
+      if (behind) {
+        told = new Told()
+        subscription.reset()
+        for await (const batch of store.changes(cursor, { live: false, signal })) {
+          const matching = batch.changes.filter((change) => letsThrough(filter, change))
+          for (const [i, change] of matching.entries()) {
+            told.add(change)
+            yield watchEvent(change, i === matching.length - 1 ? batch.cursor : cursor)
+          }
+          cursor = batch.cursor
+        }
+        if (signal.aborted) return
+      }
+      const taken = subscription.take()
+      behind = taken === 'overflowed'
+      if (taken === 'overflowed') continue
+      for (const event of taken) {
+        cursor = event.cursor
+        if (!told.has(event)) yield event
+      }
+      if (subscription.lost) throw new Kv4Error('bucket_not_found')
+      if (taken.length === 0) await subscription.wait(signal)
+    }
+  } finally {
+    hub.unsubscribe(subscription)
+  }
+}
+
+/** The last changes that a catch-up told, by identity. */
+class Told {
+  readonly #ids = new Set<string>()
+
+  add(change: Change): void {
+    this.#ids.add(identity(change))
+    if (this.#ids.size > REMEMBERED) for (const oldest of this.#ids) return void this.#ids.delete(oldest)
+  }
+
+  has(change: Change | WatchEvent): boolean {
+    return this.#ids.size > 0 && this.#ids.has(identity(change))
+  }
+}
+
+function identity(change: Change | WatchEvent): string {
+  const what = change.kind === 'series' ? `${change.sample.at}-${change.sample.id}` : String(change.version.n)
+  return `${addressId(change.address)}\n${what}`
+}
