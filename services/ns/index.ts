@@ -1,0 +1,19 @@
+import type { Service } from '../module'
+import { create } from './create'
+import { ensure } from './ensure'
+import { LAYER } from './layer'
+import { list } from './list'
+import { remove } from './remove'
+
+/**
+ * `_ns`: the public tree. A namespace is a path that somebody has created; services may use others, so that the tree
+ * gives orientation rather than permission. Model: layer `*ns`, one entry per namespace, at its path.
+ */
+export function ns(): Service {
+  return {
+    name: 'ns',
+    prefix: '_ns',
+    layers: [{ name: LAYER, kind: 'versioned' }],
+    routes: [list, create, ensure, remove],
+  }
+}

@@ -1,0 +1,3 @@
+import { Layer } from '../../core'
+
+export const LAYER = Layer.parse('*ns')

@@ -1,0 +1,13 @@
+import { z } from 'zod'
+
+/** Query parameters that several services read alike. What does not parse is `bad_request`. */
+
+/** `depth`: how many segments below the addressed path; 0 is the path alone. */
+export const Depth = z
+  .string()
+  .regex(/^\d{1,4}$/)
+  .transform(Number)
+  .describe('0 or more')
+
+/** A switch: `1` or `true`, `0` or `false`; absent is off. */
+export const Flag = z.enum(['1', 'true', '0', 'false']).transform((word) => word === '1' || word === 'true')
