@@ -1,0 +1,57 @@
+import type { ServerResponse } from 'node:http'
+
+/** What every answer of the API carries: promises.md §4. */
+const FIXED = [
+  'Content-Type',
+  'application/json; charset=utf-8',
+  'Cache-Control',
+  'no-store',
+  'X-Content-Type-Options',
+  'nosniff',
+  'Content-Security-Policy',
+  "default-src 'none'",
+] as const
+
+const CROSS_ORIGIN = [
+  'Access-Control-Allow-Origin',
+  '*',
+  'Access-Control-Expose-Headers',
+  'ETag, Retry-After, X-Request-Id',
+] as const
+
+/** Browsers' preflight: contract §1. Credentials travel in `Authorization`, never in cookies, so any origin may ask. */
+export const PREFLIGHT = [
+  'Access-Control-Allow-Headers',
+  'Authorization, Content-Type, X-Requested-With, If-Match, If-None-Match, X-Request-Id, Idempotency-Key',
+  'Access-Control-Allow-Methods',
+  'GET, HEAD, PUT, POST, DELETE, OPTIONS',
+  'Access-Control-Max-Age',
+  '600',
+] as const
+
+export interface AnswerOptions {
+  readonly requestId: string
+  /** The request has an Origin header. */
+  readonly crossOrigin: boolean
+  /** The connection ends with this answer. */
+  readonly last: boolean
+  /** Name, value, name, value … */
+  readonly headers?: readonly string[]
+}
+
+/** Sends one JSON text with its length and the headers of the API. Node leaves the body out for HEAD. */
+export function sendAnswer(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  { requestId, crossOrigin, last, headers }: AnswerOptions,
+): void {
+  const all: string[] = [...FIXED, 'X-Request-Id', requestId]
+  // Not Modified tells nothing of the body that it stands for.
+  if (status !== 304) all.push('Content-Length', String(Buffer.byteLength(text)))
+  if (crossOrigin) all.push(...CROSS_ORIGIN)
+  if (headers !== undefined) all.push(...headers)
+  if (last) all.push('Connection', 'close')
+  response.writeHead(status, all)
+  response.end(status === 304 ? undefined : text)
+}

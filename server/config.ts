@@ -1,0 +1,334 @@
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { BlockList, isIP } from 'node:net'
+import { z } from 'zod'
+
+/** One name of the configuration: an environment variable, and a flag of the same spelling (`KV4_DATA_DIR` ↔ `--data-dir`). */
+export interface Setting {
+  /** Text as it would stand in the environment; undefined: unset, and `unset` says what happens then. */
+  readonly default?: string
+  readonly unset?: string
+  readonly meaning: string
+  /** Never printed. */
+  readonly secret?: boolean
+}
+
+/** Every name there is, in the order of the documentation. */
+export const SETTINGS = {
+  KV4_PORT: { default: '4006', meaning: 'Port to listen on; 0 takes a free one.' },
+  KV4_HOST: { default: '127.0.0.1', meaning: 'Address to listen on.' },
+  KV4_COUCHDB_URL: {
+    unset: 'the embedded store',
+    meaning: 'CouchDB to keep the data in, with its credentials: `http://user:password@host:5984`.',
+    secret: true,
+  },
+  KV4_DATA_DIR: {
+    default: './data',
+    meaning: 'Directory of the embedded store, and of the pepper where KV4_PEPPER is unset.',
+  },
+  KV4_SYS_SECRET: {
+    unset: 'made and printed once at the first start',
+    meaning: 'Secret of `$sys`, the account that makes accounts; 16 to 256 printable ASCII characters.',
+    secret: true,
+  },
+  KV4_PEPPER: {
+    unset: 'made at the first start and kept in KV4_DATA_DIR/pepper (mode 0600)',
+    meaning:
+      'Key under which secrets are hashed, at least 32 characters; the same on every node of one CouchDB, and never changed. Set it to keep it apart from the data.',
+    secret: true,
+  },
+  KV4_NODE: { unset: 'the host name', meaning: 'Name of this node, unique among those of one CouchDB.' },
+  KV4_STATUS: {
+    default: 'rest',
+    meaning:
+      '`rest` answers with HTTP status codes, `always200` with 200 for everything, as clients of the original expect.',
+  },
+  KV4_REQUIRE_VER: { default: '0', meaning: '`1`: an update of a live entry must name its `_ver_`.' },
+  KV4_STATS_FLUSH_MS: { default: '15000', meaning: 'How often counted calls are written, in ms.' },
+  KV4_TRUST_PROXY: {
+    unset: 'none',
+    meaning: 'Comma-separated addresses or CIDR ranges of proxies whose X-Forwarded-For is believed.',
+  },
+  KV4_PUBLIC_WS_URL: { unset: 'none', meaning: 'Websocket base that `_host` names to clients: `wss://…`.' },
+  KV4_PLUGINS: { unset: 'none', meaning: 'Comma-separated packages that each export a service.' },
+  KV4_LOG_LEVEL: {
+    default: 'info',
+    meaning: '`fatal`, `error`, `warn`, `info`, `debug` (one line per request), `trace` or `silent`.',
+  },
+  KV4_COUCHDB_GRACE_MS: {
+    default: '10000',
+    meaning: 'How long reads go on from the cache while CouchDB does not answer, in ms.',
+  },
+  KV4_OPEN_BUCKETS: {
+    unset: '10000 on the embedded store, 500 on CouchDB',
+    meaning: 'Buckets that are held open (cache and feed) at once; the least recently used closes first.',
+  },
+  KV4_CACHE_MB: { default: '256', meaning: 'Memory for the caches of all buckets together, in MiB.' },
+  KV4_MAX_CONNECTIONS: { default: '10000', meaning: 'Connections accepted at once.' },
+  KV4_DRAIN_MS: { default: '10000', meaning: 'How long requests under way may take at SIGTERM, in ms.' },
+} as const satisfies Record<string, Setting>
+
+export type SettingName = keyof typeof SETTINGS
+
+export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[]
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+/** What the environment and the flags say, validated. */
+export interface Config {
+  readonly port: number
+  readonly host: string
+  readonly couchdbUrl?: string
+  /** Absolute. */
+  readonly dataDir: string
+  readonly sysSecret?: string
+  readonly pepper?: string
+  readonly node: string
+  readonly status: 'rest' | 'always200'
+  readonly requireVer: boolean
+  readonly statsFlushMs: number
+  readonly trustProxy: readonly string[]
+  readonly publicWsUrl?: string
+  readonly plugins: readonly string[]
+  readonly logLevel: (typeof LOG_LEVELS)[number]
+  readonly couchdbGraceMs: number
+  readonly openBuckets?: number
+  readonly cacheMb: number
+  readonly maxConnections: number
+  readonly drainMs: number
+}
+
+/** Everything that is wrong with a configuration at once; never the value of a secret. */
+export class ConfigError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super('The configuration is not usable:\n' + problems.map((problem) => `  ${problem}`).join('\n'))
+    this.name = 'ConfigError'
+  }
+}
+
+const whole = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d{1,10}$/, 'is not a whole number')
+    .transform(Number)
+    .refine((n) => n >= least && n <= most, `is not from ${least} to ${most}`)
+
+const url = (...protocols: readonly string[]) =>
+  z.string().refine((text) => {
+    try {
+      return protocols.includes(new URL(text).protocol)
+    } catch {
+      return false
+    }
+  }, `is not a URL with ${protocols.map((protocol) => protocol + '//').join(' or ')}`)
+
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+)
+
+const SCHEMAS = {
+  KV4_PORT: whole(0, 65_535),
+  KV4_HOST: z.string().regex(/^[^\s/]{1,255}$/, 'is not an address or a host name'),
+  KV4_COUCHDB_URL: url('http:', 'https:').optional(),
+  KV4_DATA_DIR: z
+    .string()
+    .min(1, 'is empty')
+    .transform((directory) => resolve(directory)),
+  KV4_SYS_SECRET: z
+    .string()
+    .regex(
+      /^(?!!)(?!.*#)[\x21-\x7e]{16,256}$/,
+      'is not 16 to 256 printable ASCII characters without `#` and a leading `!`',
+    )
+    .optional(),
+  KV4_PEPPER: z.string().min(32, 'has fewer than 32 characters').optional(),
+  KV4_NODE: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'is not 1 to 64 letters, digits, `.`, `_`, `-`'),
+  KV4_STATUS: z.enum(['rest', 'always200'], 'is neither rest nor always200'),
+  KV4_REQUIRE_VER: z.enum(['0', '1'], 'is neither 0 nor 1').transform((text) => text === '1'),
+  KV4_STATS_FLUSH_MS: whole(100, 3_600_000),
+  KV4_TRUST_PROXY: list.refine(
+    (ranges) => ranges.every((range) => addRange(new BlockList(), range)),
+    'holds something that is neither an address nor a CIDR range',
+  ),
+  KV4_PUBLIC_WS_URL: url('ws:', 'wss:').optional(),
+  KV4_PLUGINS: list,
+  KV4_LOG_LEVEL: z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`),
+  KV4_COUCHDB_GRACE_MS: whole(0, 3_600_000),
+  KV4_OPEN_BUCKETS: whole(1, 1_000_000).optional(),
+  KV4_CACHE_MB: whole(1, 65_536),
+  KV4_MAX_CONNECTIONS: whole(1, 1_000_000),
+  KV4_DRAIN_MS: whole(0, 600_000),
+} satisfies Record<SettingName, z.ZodType>
+
+/** Adds an address or CIDR range to a block list. false: it is neither. */
+export function addRange(ranges: BlockList, text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  const family = version === 4 ? 'ipv4' : 'ipv6'
+  if (bits === undefined) {
+    ranges.addAddress(address, family)
+    return true
+  }
+  if (!/^\d{1,3}$/.test(bits) || Number(bits) > (version === 4 ? 32 : 128)) return false
+  ranges.addSubnet(address, Number(bits), family)
+  return true
+}
+
+export function flagOf(name: SettingName): string {
+  return '--' + name.slice('KV4_'.length).toLowerCase().replaceAll('_', '-')
+}
+
+const BY_FLAG = new Map(SETTING_NAMES.map((name) => [flagOf(name), name]))
+
+/**
+ * Reads `--port 4006` and `--port=4006`, in any order.
+ * @param problems what is wrong is added here
+ */
+function readFlags(args: readonly string[], problems: string[]): Partial<Record<SettingName, string>> {
+  const found: Partial<Record<SettingName, string>> = {}
+  for (let i = 0; i < args.length; i++) {
+    const [flag = '', ...rest] = args[i]!.split('=')
+    const name = BY_FLAG.get(flag)
+    if (name === undefined) {
+      // Not the whole argument: what follows `=` may be a secret.
+      problems.push(`${flag} is not a flag of kv4; kv4 config lists them`)
+      if (rest.length === 0 && i + 1 < args.length && !args[i + 1]!.startsWith('--')) i++
+      continue
+    }
+    const value = rest.length > 0 ? rest.join('=') : args[++i]
+    if (value === undefined) problems.push(`${flag} lacks a value`)
+    else if (found[name] !== undefined) problems.push(`${flag} is given twice`)
+    else found[name] = value
+  }
+  return found
+}
+
+function readEnvironment(
+  env: NodeJS.ProcessEnv,
+  problems: string[],
+): Partial<Record<SettingName, string>> {
+  const found: Partial<Record<SettingName, string>> = {}
+  for (const [name, value] of Object.entries(env)) {
+    // KV4_TEST_… speaks to the tests, KV4_PROFILE… and KV4_USER to the command line client.
+    if (!name.startsWith('KV4_') || name.startsWith('KV4_TEST_') || CLIENT_NAMES.has(name)) continue
+    if (!(name in SETTINGS)) problems.push(`${name} is not a setting of kv4; kv4 config lists them`)
+    else if (value !== undefined && value !== '') found[name as SettingName] = value
+  }
+  return found
+}
+
+// Read by cli/, which may share an environment with the server.
+const CLIENT_NAMES: ReadonlySet<string> = new Set(['KV4_URL', 'KV4_USER', 'KV4_PROFILE'])
+
+/**
+ * The configuration of a server; a flag wins over the environment, and an empty variable counts as unset.
+ * @param args flags only, without the command
+ * @throws ConfigError with every problem found
+ */
+export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = []): Config {
+  const problems: string[] = []
+  const given = { ...readEnvironment(env, problems), ...readFlags(args, problems) }
+
+  function read<Name extends SettingName>(name: Name): z.output<(typeof SCHEMAS)[Name]> {
+    const setting: Setting = SETTINGS[name]
+    const text = given[name] ?? setting.default ?? (name === 'KV4_NODE' ? nodeName() : undefined)
+    const parsed = SCHEMAS[name].safeParse(text ?? (LISTS.has(name) ? '' : undefined))
+    if (!parsed.success) {
+      const shown = setting.secret === true || text === undefined ? '' : ` ${JSON.stringify(text)}`
+      problems.push(`${name}${shown} ${parsed.error.issues[0]?.message ?? 'is not understood'}`)
+    }
+    return parsed.data as z.output<(typeof SCHEMAS)[Name]>
+  }
+
+  const couchdbUrl = read('KV4_COUCHDB_URL')
+  const sysSecret = read('KV4_SYS_SECRET')
+  const pepper = read('KV4_PEPPER')
+  const publicWsUrl = read('KV4_PUBLIC_WS_URL')
+  const openBuckets = read('KV4_OPEN_BUCKETS')
+  const config: Config = {
+    port: read('KV4_PORT'),
+    host: read('KV4_HOST'),
+    ...(couchdbUrl === undefined ? {} : { couchdbUrl }),
+    dataDir: read('KV4_DATA_DIR'),
+    ...(sysSecret === undefined ? {} : { sysSecret }),
+    ...(pepper === undefined ? {} : { pepper }),
+    node: read('KV4_NODE'),
+    status: read('KV4_STATUS'),
+    requireVer: read('KV4_REQUIRE_VER'),
+    statsFlushMs: read('KV4_STATS_FLUSH_MS'),
+    trustProxy: read('KV4_TRUST_PROXY'),
+    ...(publicWsUrl === undefined ? {} : { publicWsUrl }),
+    plugins: read('KV4_PLUGINS'),
+    logLevel: read('KV4_LOG_LEVEL'),
+    couchdbGraceMs: read('KV4_COUCHDB_GRACE_MS'),
+    ...(openBuckets === undefined ? {} : { openBuckets }),
+    cacheMb: read('KV4_CACHE_MB'),
+    maxConnections: read('KV4_MAX_CONNECTIONS'),
+    drainMs: read('KV4_DRAIN_MS'),
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(config)
+}
+
+const LISTS: ReadonlySet<SettingName> = new Set(['KV4_TRUST_PROXY', 'KV4_PLUGINS'])
+
+function nodeName(): string {
+  return hostname().replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 64) || 'kv4'
+}
+
+/** What `kv4 config` prints: name, value in force (of a secret only whether it is set), meaning. */
+export interface SettingInForce {
+  readonly name: SettingName
+  readonly flag: string
+  readonly value: string
+  readonly meaning: string
+}
+
+const FIELDS = {
+  KV4_PORT: 'port',
+  KV4_HOST: 'host',
+  KV4_COUCHDB_URL: 'couchdbUrl',
+  KV4_DATA_DIR: 'dataDir',
+  KV4_SYS_SECRET: 'sysSecret',
+  KV4_PEPPER: 'pepper',
+  KV4_NODE: 'node',
+  KV4_STATUS: 'status',
+  KV4_REQUIRE_VER: 'requireVer',
+  KV4_STATS_FLUSH_MS: 'statsFlushMs',
+  KV4_TRUST_PROXY: 'trustProxy',
+  KV4_PUBLIC_WS_URL: 'publicWsUrl',
+  KV4_PLUGINS: 'plugins',
+  KV4_LOG_LEVEL: 'logLevel',
+  KV4_COUCHDB_GRACE_MS: 'couchdbGraceMs',
+  KV4_OPEN_BUCKETS: 'openBuckets',
+  KV4_CACHE_MB: 'cacheMb',
+  KV4_MAX_CONNECTIONS: 'maxConnections',
+  KV4_DRAIN_MS: 'drainMs',
+} as const satisfies Record<SettingName, keyof Config>
+
+export function describe(config: Config): readonly SettingInForce[] {
+  return SETTING_NAMES.map((name) => {
+    const setting: Setting = SETTINGS[name]
+    const value: unknown = config[FIELDS[name]]
+    let shown: string
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) shown = `(${setting.unset})`
+    else if (name === 'KV4_COUCHDB_URL') shown = withoutCredentials(String(value))
+    else if (setting.secret === true) shown = '(set)'
+    else if (typeof value === 'boolean') shown = value ? '1' : '0'
+    else shown = Array.isArray(value) ? value.join(',') : String(value)
+    return { name, flag: flagOf(name), value: shown, meaning: setting.meaning }
+  })
+}
+
+/** A URL fit for logs. */
+export function withoutCredentials(text: string): string {
+  const parsed = new URL(text)
+  parsed.username = ''
+  parsed.password = ''
+  parsed.search = ''
+  return parsed.href
+}

@@ -1,0 +1,80 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Principal } from '../auth/principal'
+import { Kv4Error } from '../core'
+import type { Bucket, Engine, Path } from '../core'
+import type { Method, Route, ServiceRequest } from '../services/module'
+import { singleTag } from './entity-tag'
+import type { BoundService } from './binder'
+
+/** One request from its first byte to its answer: what the chain of http.ts fills in step by step. */
+export class Exchange {
+  /** Set once the request line is understood and a route answers it. */
+  call: RouteCall | undefined
+  /** Headers that an error's answer needs, e.g. Allow. */
+  headers: readonly string[] | undefined
+
+  constructor(readonly id: string) {}
+}
+
+/** What the request line asked for. */
+export interface RouteCall {
+  readonly bound: BoundService
+  readonly route: Route
+  readonly path: Path
+  readonly query: Readonly<Record<string, string>>
+}
+
+/** What a service sees of an exchange. */
+export class BoundRequest implements ServiceRequest {
+  readonly method: Method
+  readonly path: Path
+  readonly ifMatch?: string
+  readonly ifNoneMatch?: string
+  readonly #principal: Principal | undefined
+  readonly #engine: Engine
+  readonly #response: ServerResponse
+  #bucket: Bucket | undefined
+  #signal: AbortSignal | undefined
+
+  constructor(
+    call: RouteCall,
+    readonly query: unknown,
+    readonly body: unknown,
+    principal: Principal | undefined,
+    engine: Engine,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ) {
+    this.method = call.route.method
+    this.path = call.path
+    this.#principal = principal
+    this.#engine = engine
+    this.#response = response
+    const { headers } = request
+    if (headers['if-match'] !== undefined) this.ifMatch = singleTag(headers['if-match'], 'If-Match')
+    // Of a GET the adapter compares it with the answer, and a list is fine there.
+    if (headers['if-none-match'] !== undefined && this.method !== 'GET')
+      this.ifNoneMatch = singleTag(headers['if-none-match'], 'If-None-Match')
+  }
+
+  get principal(): Principal {
+    if (this.#principal === undefined)
+      throw new Kv4Error('internal', { detail: 'a public route asked who is calling' })
+    return this.#principal
+  }
+
+  get bucket(): Bucket {
+    return (this.#bucket ??= this.#engine.bucket(this.principal.bucket))
+  }
+
+  // Most routes never ask, and a controller with its listener per request is not free.
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      const controller = new AbortController()
+      if (this.#response.destroyed) controller.abort()
+      else this.#response.once('close', () => controller.abort())
+      this.#signal = controller.signal
+    }
+    return this.#signal
+  }
+}

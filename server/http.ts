@@ -1,0 +1,273 @@
+import { Router } from 'express'
+import type { NextFunction, Request, RequestHandler, Response } from 'express'
+import { IncomingMessage, Server, ServerResponse, createServer } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Principal } from '../auth/principal'
+import { Kv4Error, isKv4Error } from '../core'
+import type { Engine, Json } from '../core'
+import { Reply } from '../services/module'
+import type { Method } from '../services/module'
+import { permit } from './access'
+import { PREFLIGHT, sendAnswer } from './answer'
+import { methodsAt } from './binder'
+import type { Bindings } from './binder'
+import type { Config } from './config'
+import { formatEntityTag, isKnown } from './entity-tag'
+import { errorText, okText } from './envelope'
+import { BoundRequest, Exchange } from './exchange'
+import { readiness } from './health'
+import { parseInput } from './input'
+import type { Log } from './log'
+import { CallerGone, readRequestBody } from './request-body'
+import { requestId } from './request-id'
+import { parseRequestTarget } from './request-target'
+import { statusOf } from './status'
+
+/** What the chain hangs on a request beside what node and Express do. */
+interface ChainRequest extends Request {
+  exchange: Exchange
+  principal?: Principal
+}
+
+export interface HttpOptions {
+  readonly bindings: Bindings
+  readonly engine: Engine
+  /** Puts the principal into `request.principal`, or fails with an error. passport.authenticate(…) as auth/ makes it. */
+  readonly authenticate: RequestHandler
+  /**
+   * Makes the bucket of a principal whose account exists where a crash kept it from being made. false: it was there.
+   */
+  readonly ensureBucket: (principal: Principal) => Promise<boolean>
+  readonly config: Pick<Config, 'status' | 'maxConnections'>
+  readonly log: Log
+}
+
+/** An HTTP server that does not listen yet. */
+export interface Http {
+  readonly server: Server
+  /** From now on /readyz says no, and each answer ends its connection. */
+  drain(): void
+}
+
+const OK = okText('ok')
+
+/**
+ * The one HTTP path: an Express router with passport, mounted straight on node:http. An Express app in its place would
+ * change the prototype of every request and response, which costs more than all the rest (docs/decisions: the form of
+ * Express). The chain: open → authenticate → answer; every error leaves through `refuse`.
+ */
+export function createHttp({
+  bindings,
+  engine,
+  authenticate,
+  ensureBucket,
+  config,
+  log,
+}: HttpOptions): Http {
+  const rest = config.status === 'rest'
+  const isReady = readiness(engine)
+  const logsRequests = log.isLevelEnabled('debug')
+  let draining = false
+
+  function send(
+    request: ChainRequest,
+    response: ServerResponse,
+    status: number,
+    text: string,
+    headers?: readonly string[],
+  ): void {
+    // Somebody who has gone, or was answered before a late failure, gets nothing more.
+    if (response.headersSent || response.destroyed) return
+    sendAnswer(response, status, text, {
+      requestId: request.exchange.id,
+      crossOrigin: request.headers.origin !== undefined,
+      last: draining || status === 413,
+      ...(headers === undefined ? {} : { headers }),
+    })
+  }
+
+  /** Understands the request line and finds the route. */
+  function open(request: ChainRequest, response: Response, next: NextFunction): void {
+    const exchange = (request.exchange = new Exchange(requestId(request.headers['x-request-id'])))
+    if (logsRequests) logRequest(request, response, log)
+    const method = request.method === 'HEAD' ? 'GET' : request.method
+    if (method === 'OPTIONS') {
+      send(request, response, 200, '{"s":"ok"}', ['Allow', PREFLIGHT[3], ...PREFLIGHT])
+      return
+    }
+
+    const { prefix, path, query } = parseRequestTarget(request.url)
+    const bound = bindings.byPrefix.get(prefix)
+    if (bound === undefined) {
+      if (prefix === 'healthz' && method === 'GET') send(request, response, 200, OK)
+      else if (prefix === 'readyz' && method === 'GET') ready(request, response, next)
+      else throw new Kv4Error('not_found', { fields: { reason: 'no such service' } })
+      return
+    }
+    const methods = methodsAt(bound, path)
+    const route = methods.get(method as Method)
+    if (route === undefined) {
+      if (methods.size === 0) throw new Kv4Error('not_found', { fields: { reason: 'no such resource' } })
+      const allowed = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS']
+      exchange.headers = ['Allow', allowed.join(', ')]
+      throw new Kv4Error('method_not_allowed')
+    }
+    exchange.call = { bound, route, path, query }
+    if (route.access === 'public') void answer(request, response, next)
+    else next()
+  }
+
+  // Probes look at the status, so these two have one in either mode.
+  function ready(request: ChainRequest, response: Response, next: NextFunction): void {
+    const refusal = () =>
+      send(request, response, 503, errorText(new Kv4Error('store_unavailable')), ['Retry-After', '1'])
+    if (draining) refusal()
+    else isReady().then((yes) => (yes ? send(request, response, 200, OK) : refusal()), next)
+  }
+
+  /** Access, input, the service, the envelope. */
+  async function answer(request: ChainRequest, response: Response, next: NextFunction): Promise<void> {
+    try {
+      const { principal } = request
+      const call = request.exchange.call!
+      const { route } = call
+      permit(route.access, principal)
+      const query = parseInput(route.input?.query, call.query, 'query')
+      const body =
+        route.input?.body === undefined
+          ? undefined
+          : parseInput(route.input.body, await readRequestBody(request, response), 'body')
+      const asked = new BoundRequest(call, query, body, principal, engine, request, response)
+      let result: Json | Reply
+      try {
+        result = await route.run(asked)
+      } catch (error) {
+        if (!isKv4Error(error, 'bucket_not_found') || principal === undefined) throw error
+        if (!(await ensureBucket(principal))) throw error
+        result = await route.run(asked)
+      }
+      reply(request, response, result)
+    } catch (error) {
+      next(error)
+    }
+  }
+
+  function reply(request: ChainRequest, response: Response, result: Json | Reply): void {
+    if (!(result instanceof Reply)) {
+      send(request, response, 200, okText(result))
+      return
+    }
+    const { tag, created } = result.more
+    const known = request.headers['if-none-match']
+    const headers = tag === undefined ? undefined : ['ETag', formatEntityTag(tag)]
+    if (
+      rest &&
+      tag !== undefined &&
+      known !== undefined &&
+      request.exchange.call?.route.method === 'GET' &&
+      isKnown(known, tag)
+    )
+      send(request, response, 304, '', headers)
+    else send(request, response, rest && created === true ? 201 : 200, okText(result), headers)
+  }
+
+  /** The one exit of errors. */
+  function refuse(cause: unknown, request: ChainRequest, response: Response, _next: NextFunction): void {
+    if (cause instanceof CallerGone) return
+    const { exchange } = request
+    const error = isKv4Error(cause) ? cause : new Kv4Error(codeOfForeign(cause), { cause })
+    const status = statusOf(error.code)
+    const context = { requestId: exchange.id, code: error.code, service: exchange.call?.bound.service.name }
+    if (error.code === 'internal') log.error({ ...context, err: error }, 'a request failed')
+    else if (status >= 500)
+      log.warn({ ...context, detail: error.detail, err: error.cause }, 'a request was not served')
+    else log.debug({ ...context, detail: error.detail }, 'a request was refused')
+
+    const headers = [...(exchange.headers ?? [])]
+    if (error.retryAfter !== undefined || status === 503 || status === 429)
+      headers.push('Retry-After', String(Math.max(1, Math.ceil(error.retryAfter ?? 1))))
+    if (status === 401 && rest) headers.push('WWW-Authenticate', 'Basic realm="kv4", charset="UTF-8"')
+    // What passport set on its way out; ours is complete.
+    if (!response.headersSent) response.removeHeader('WWW-Authenticate')
+    send(request, response, rest ? status : 200, errorText(error), headers)
+  }
+
+  const router = Router()
+  router.use(open as RequestHandler)
+  router.use(authenticate)
+  router.use(((request: ChainRequest, response: Response, next: NextFunction) => {
+    void answer(request, response, next)
+  }) as RequestHandler)
+  router.use(refuse as unknown as RequestHandler)
+
+  const server = createServer({
+    keepAlive: true,
+    noDelay: true,
+    maxHeaderSize: 8 * 1024,
+    headersTimeout: 10_000,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 60_000,
+    connectionsCheckingInterval: 1_000,
+  })
+  server.maxConnections = config.maxConnections
+
+  const handle = (request: IncomingMessage, response: ServerResponse) =>
+    router(request as Request, response as Response, (error: unknown) => {
+      // Only when `refuse` itself failed.
+      log.error({ err: error }, 'an answer could not be given')
+      response.destroy()
+    })
+  server.on('request', handle)
+  // Node would ask for the body at once; we do when the route wants one.
+  server.on('checkContinue', handle)
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseBytes(error, socket as Socket))
+  return {
+    server,
+    drain() {
+      draining = true
+    },
+  }
+}
+
+/** An error that is not of the catalogue. passport's own is a credential that no strategy accepted. */
+function codeOfForeign(error: unknown): 'unauthorized' | 'internal' {
+  return error instanceof Error && error.name === 'AuthenticationError' ? 'unauthorized' : 'internal'
+}
+
+function logRequest(request: ChainRequest, response: Response, log: Log): void {
+  const start = performance.now()
+  response.once('close', () => {
+    const { exchange, principal } = request
+    log.debug(
+      {
+        requestId: exchange.id,
+        method: request.method,
+        service: exchange.call?.bound.service.name,
+        bucket: principal?.bucket,
+        login: principal?.login,
+        status: response.writableFinished ? response.statusCode : 'gone',
+        ms: Math.round((performance.now() - start) * 100) / 100,
+      },
+      'request',
+    )
+  })
+}
+
+/** Answers what is not HTTP, or too slow, or too large a head: there is no request object to answer through. */
+function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, reason] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', 'the header is larger than 8 KiB']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408 Request Timeout', 'the request took too long']
+        : ['400 Bad Request', 'not HTTP']
+  const text = errorText(new Kv4Error('bad_request', { fields: { reason } }))
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(text)}\r\n` +
+      `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${text}`,
+  )
+}

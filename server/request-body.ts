@@ -1,0 +1,78 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Kv4Error } from '../core'
+import type { Json } from '../core'
+import { parseStrictJson } from './strict-json'
+
+/** Bytes that a body may have. */
+export const MAX_BODY_BYTES = 1024 * 1024
+
+const JSON_TYPE = /^application\/json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*)?;?[ \t]*$/i
+const EMPTY = Object.freeze({})
+
+/**
+ * The JSON of a body. No body at all, `null` and `{}` are one: real clients send each of them for the same call. The
+ * content type counts only where there is a body.
+ * @throws bad_json, body_too_large, unsupported_media_type; the error of the connection when it breaks
+ */
+export async function readRequestBody(request: IncomingMessage, response: ServerResponse): Promise<Json> {
+  const { headers } = request
+  const declared = headers['content-length']
+  if (declared === '0' || (declared === undefined && headers['transfer-encoding'] === undefined)) return EMPTY
+  if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) throw tooLarge()
+  if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity')
+    throw new Kv4Error('unsupported_media_type', { fields: { reason: 'a compressed body' } })
+  const type = headers['content-type']
+  if (declared !== undefined && !isJson(type)) throw notJson()
+  if (headers.expect !== undefined) response.writeContinue()
+
+  const bytes = await collect(request, declared === undefined ? undefined : Number(declared))
+  if (bytes.length === 0) return EMPTY
+  if (!isJson(type)) throw notJson()
+  return parseStrictJson(bytes) ?? EMPTY
+}
+
+function isJson(type: string | undefined): boolean {
+  return type === undefined || type === 'application/json' || JSON_TYPE.test(type)
+}
+
+function tooLarge(): Kv4Error {
+  return new Kv4Error('body_too_large', { fields: { limit: MAX_BODY_BYTES } })
+}
+
+function notJson(): Kv4Error {
+  return new Kv4Error('unsupported_media_type', { fields: { reason: 'not application/json in UTF-8' } })
+}
+
+function collect(request: IncomingMessage, declared: number | undefined): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    let chunks: Buffer[] | undefined
+    let size = 0
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      // The declared length is the parser's business; without one this is the only limit.
+      if (size > MAX_BODY_BYTES) {
+        request.pause()
+        reject(tooLarge())
+        return
+      }
+      // Most bodies arrive whole: they need neither a copy nor the wait for the end.
+      if (chunks === undefined && size === declared) {
+        resolve(chunk)
+        return
+      }
+      ;(chunks ??= []).push(chunk)
+    })
+    request.on('end', () => resolve(chunks === undefined ? Buffer.alloc(0) : Buffer.concat(chunks, size)))
+    request.on('error', reject)
+    // A connection that breaks half-way ends in 'close' without 'end'; after 'end' this changes nothing.
+    request.on('close', () => reject(new CallerGone()))
+  })
+}
+
+/** The connection broke before the request was whole: there is nobody to answer. */
+export class CallerGone extends Error {
+  constructor() {
+    super('the caller has gone')
+    this.name = 'CallerGone'
+  }
+}

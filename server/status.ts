@@ -1,0 +1,51 @@
+import type { ErrorCode } from '../core'
+
+/** HTTP status of each error under `KV4_STATUS=rest`. Complete by its type: a new code does not compile without one. */
+const STATUS: Readonly<Record<ErrorCode, number>> = {
+  bad_segment: 400,
+  bad_key: 400,
+  bad_layer: 400,
+  bad_layer_prefix: 400,
+  bad_bucket_name: 400,
+  bad_secondary_key: 400,
+  bad_ttl: 400,
+  bad_range: 400,
+  bad_cursor: 400,
+  bad_sample: 400,
+  value_missing: 400,
+  key_missing: 400,
+  not_found: 404,
+  bucket_not_found: 404,
+  version_conflict: 409,
+  precondition_failed: 412,
+  _ver_missing: 428,
+  locked: 409,
+  key_exists: 409,
+  wrong_layer_kind: 400,
+  store_unavailable: 503,
+  overloaded: 503,
+  unauthorized: 401,
+  forbidden: 403,
+  too_many_requests: 429,
+  bad_request: 400,
+  bad_json: 400,
+  body_too_large: 413,
+  unsupported_media_type: 415,
+  method_not_allowed: 405,
+  internal: 500,
+  path_exists: 409,
+  no_namespace: 404,
+  require_account_details: 400,
+  bad_email: 400,
+  bad_username: 400,
+  username_exists: 409,
+  email_exists: 409,
+  username_is_immutable: 400,
+  require_password: 400,
+  bad_password_format: 400,
+  bad_secret_format: 400,
+}
+
+export function statusOf(code: ErrorCode): number {
+  return STATUS[code]
+}
