@@ -1,0 +1,26 @@
+/** Who is asking: the one door for the server; services import its types only. */
+export type {
+  AccountProfile,
+  AdminProfile,
+  Profile,
+  Proof,
+  StoredAccount,
+  StoredAdmin,
+  StoredLogin,
+  StoredSecret,
+} from './account'
+export { createAuthentication } from './authentication'
+export type { Authentication, AuthenticationOptions, CredentialHeaders } from './authentication'
+export { printBasicHeader } from './basic-header'
+export { printCredential } from './credential'
+export type { Credential } from './credential'
+export { createKeepers } from './keepers'
+export type { Keepers, KeepersOptions } from './keepers'
+export { Pepper } from './pepper'
+export type { LoginPlaces } from './places'
+export { isHolder, isSystem } from './principal'
+export type { Principal } from './principal'
+export { CHALLENGE, StrictBasicStrategy, basicAuthentication } from './strategies'
+export { ensureSystemAccount } from './system-account'
+export type { SystemAccount } from './system-account'
+export type { ThrottleOptions } from './throttle'
