@@ -10,23 +10,24 @@ const FIRST_PORTION = 32
  * @param sizeOf bytes of an item, roughly
  */
 export async function boundedListing<Item, After>(
-  read: (page: PageOptions<After> & { readonly limit: number }) => Promise<Listing<Item, After>>,
-  { after, limit }: { readonly after: After | undefined; readonly limit: number },
+  read: (page: PageOptions<After>) => Promise<Listing<Item, After>>,
+  asked: PageOptions<After> & { readonly limit: number },
   sizeOf: (item: Item) => number,
 ): Promise<Listing<Item, After>> {
+  const { limit } = asked
   const items: Item[] = []
   let bytes = 0
-  let portion = Math.min(limit, FIRST_PORTION)
+  let page = { ...asked, limit: Math.min(limit, FIRST_PORTION) }
   for (;;) {
-    const page = await read({ limit: portion, ...(after !== undefined && { after }) })
-    for (const item of page.items) {
+    const portion = await read(page)
+    for (const item of portion.items) {
       items.push(item)
       bytes += sizeOf(item)
     }
-    if (page.next === undefined) return { items }
-    after = page.next
-    if (items.length >= limit || bytes >= MAX_BYTES) return { items, next: after }
+    const { next } = portion
+    if (next === undefined) return { items }
+    if (items.length >= limit || bytes >= MAX_BYTES) return { items, next }
     const affordable = bytes === 0 ? limit : Math.ceil(((MAX_BYTES - bytes) * items.length) / bytes)
-    portion = Math.min(limit - items.length, affordable)
+    page = { ...asked, after: next, limit: Math.min(limit - items.length, affordable) }
   }
 }
