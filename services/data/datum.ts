@@ -1,4 +1,12 @@
-import { BucketName, VersionTag, isJsonObject, type Entry, type Json, type JsonObject, type Place } from '../../core'
+import {
+  BucketName,
+  VersionTag,
+  isJsonObject,
+  type Entry,
+  type Json,
+  type JsonObject,
+  type Place,
+} from '../../core'
 import { withVer } from '../ver'
 
 /**

@@ -62,7 +62,8 @@ function secondaryKeys(body: NonNullable<EntryBody>): SecondaryKeys | undefined 
 
 /** Seconds to milliseconds; its bounds are the engine's. */
 function timeToLive(inBody: unknown, inQuery: string | undefined): number | undefined {
-  const seconds = inBody ?? (inQuery !== undefined && /^\d+(\.\d+)?$/.test(inQuery) ? Number(inQuery) : inQuery)
+  const seconds =
+    inBody ?? (inQuery !== undefined && /^\d+(\.\d+)?$/.test(inQuery) ? Number(inQuery) : inQuery)
   if (seconds === undefined) return undefined
   if (typeof seconds !== 'number') throw new Kv4Error('bad_ttl')
   return Math.ceil(seconds * 1000)

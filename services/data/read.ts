@@ -44,7 +44,9 @@ export const read = route({
     refuse(query, 'gs', 'ge')
     if (selector !== undefined) return readOne(bucket, place, selector, query)
     refuse(query, 'at')
-    return query.as === undefined ? listKeys(bucket, place, query) : listEntries(bucket, place, query, query.as)
+    return query.as === undefined
+      ? listKeys(bucket, place, query)
+      : listEntries(bucket, place, query, query.as)
   },
 })
 

@@ -18,7 +18,8 @@ interface SelectorQuery {
 
 /** Which entry of a path is meant: the one with this key, or the live one that carries this secondary key. */
 export type Selector =
-  { readonly kind: 'key'; readonly key: Key } | { readonly kind: 'slot'; readonly slot: Slot; readonly value: Key }
+  | { readonly kind: 'key'; readonly key: Key }
+  | { readonly kind: 'slot'; readonly slot: Slot; readonly value: Key }
 
 export const Selector = {
   /**
