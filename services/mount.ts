@@ -1,0 +1,65 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Principal } from '../auth/principal'
+import type { Bucket } from '../core'
+import type { Access } from './module'
+
+/**
+ * The wire format of a revived system, beside the platform's envelope: its own URLs, bodies, errors and headers, over
+ * the same engine. A mount answers every URL whose first segment is one of its own; the binder refuses two that want
+ * the same, and a route without an access rule.
+ */
+export interface Mount {
+  readonly name: string
+  /** First path segments, as they appear in the URL: `v1.0`. */
+  readonly segments: readonly string[]
+  /** Asked in this order; the first whose method and pattern match answers. */
+  readonly routes: readonly MountRoute[]
+  /** Largest body in bytes; a larger one becomes `refuse` with body_too_large. Default 1 MiB. */
+  readonly maxBody?: number
+  /** The system's own form of an error, an unknown URL (`not_found`) or a wrong method (`method_not_allowed`) among them. */
+  refuse(error: unknown, request: MountRequest): MountReply
+}
+
+export interface MountRoute {
+  readonly methods: readonly string[]
+  /** Against `rawPath`; groups are handed to `run`. */
+  readonly pattern: RegExp
+  /**
+   * As for services. `public` routes may still ask `request.authenticate` themselves, for credentials that do not
+   * travel in the Authorization header.
+   */
+  readonly access: Access
+  /** One line for docs/routes.md. */
+  readonly summary: string
+  run(request: MountRequest, match: RegExpExecArray): Promise<MountReply>
+}
+
+export interface MountRequest {
+  readonly method: string
+  /** As it was sent, neither decoded nor normalised, without the query. */
+  readonly rawPath: string
+  /** Without the `?`; empty when there is none. */
+  readonly rawQuery: string
+  readonly headers: IncomingHttpHeaders
+  readonly remoteAddress: string
+  /** `http` or `https`, and the host, as the client sees them: for Location headers. */
+  readonly origin: string
+  /** The whole body, of any type. @throws body_too_large */
+  body(): Promise<Buffer>
+  /** Of a route that is not `public`. */
+  readonly principal: Principal
+  readonly bucket: Bucket
+  /** Verifies a credential that came by another way. @throws unauthorized, too_many_requests, overloaded */
+  authenticate(user: string, password: string): Promise<Principal>
+  bucketOf(principal: Principal): Bucket
+  /** Ends when the caller has gone. */
+  readonly signal: AbortSignal
+}
+
+export interface MountReply {
+  readonly status: number
+  /** Name, value; sent in this order. Content-Length is added to a body that is not a stream. */
+  readonly headers?: readonly (readonly [string, string])[]
+  /** Absent: none. */
+  readonly body?: string | Buffer | AsyncIterable<string>
+}
