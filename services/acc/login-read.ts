@@ -1,0 +1,142 @@
+import { z } from 'zod'
+import type { StoredLogin } from '../../auth'
+import {
+  BucketName,
+  Key,
+  Kv4Error,
+  PeriodRange,
+  VersionTag,
+  valueSize,
+  type Bucket,
+  type Entry,
+  type Json,
+  type JsonObject,
+  type Place,
+  type Version,
+} from '../../core'
+import { boundedListing } from '../bounded-listing'
+import { Reply } from '../module'
+import { NAMES_LIMIT, PAGING, VALUES_LIMIT, pageOptions } from '../paging'
+import { Flag } from '../parameters'
+import { VER } from '../ver'
+
+/** How entries are shown; `1` is how earlier clients say `datum`. */
+const FORMS = ['values', 'datum', '1'] as const
+
+/** Of the GET routes of this service. */
+export const ReadQuery = z.object({
+  ...PAGING,
+  k: z.string().optional(),
+  k2: z.string().optional(),
+  as: z.enum(FORMS).optional(),
+  time_series: Flag.optional(),
+  gs: z.string().optional(),
+  ge: z.string().optional(),
+})
+export type ReadQuery = z.output<typeof ReadQuery>
+
+/** What may be seen of a login; the other half of the entry, what proves, is never passed on. */
+export type Show = (key: Key, login: StoredLogin) => JsonObject
+
+/** As it is shown, with its `_ver_`. */
+export function shownWithVer(show: Show, key: Key, version: Version): JsonObject {
+  return { ...show(key, version.v as unknown as StoredLogin), [VER]: VersionTag.of(version) }
+}
+
+/** One login, a listing of them, or the history of one. @throws not_found, key_missing, bad_range, bad_cursor */
+export async function readLogins(
+  bucket: Bucket,
+  place: Place,
+  query: ReadQuery,
+  show: Show,
+): Promise<Json | Reply> {
+  const { consistent = false } = query
+  if (query.k !== undefined && query.k2 !== undefined)
+    throw new Kv4Error('bad_request', { fields: { reason: 'both k and k2' } })
+  if (query.time_series === true) return timeSeries(bucket, place, query, show)
+  if (query.k === undefined && query.k2 === undefined) return list(bucket, place, query, show)
+
+  const entry = await find(bucket, place, query, consistent)
+  if (entry === undefined) throw new Kv4Error('not_found')
+  const value = one(bucket.name, place, entry, query.as, show)
+  return new Reply(value, { tag: VersionTag.of(entry.version) })
+}
+
+async function find(
+  bucket: Bucket,
+  place: Place,
+  { k, k2 }: ReadQuery,
+  consistent: boolean,
+): Promise<Entry | undefined> {
+  if (k2 !== undefined) return bucket.find(place, 'k2', k2, { consistent })
+  const key = Key.parse(k!)
+  const version = await bucket.get({ ...place, key }, { consistent })
+  return version && { key, version }
+}
+
+async function list(bucket: Bucket, place: Place, query: ReadQuery, show: Show): Promise<Json | Reply> {
+  if (query.as === undefined) {
+    const { items, next } = await bucket.keys(
+      place,
+      pageOptions(query, NAMES_LIMIT, (text) => Key.parse(text)),
+    )
+    return next === undefined ? items : new Reply(items, { next })
+  }
+  const { items, next } = await boundedListing(
+    (page) => bucket.entries(place, page),
+    pageOptions(query, VALUES_LIMIT, (text) => Key.parse(text)),
+    ({ version }) => valueSize(version.v),
+  )
+  const shown = items.map((entry) => one(bucket.name, place, entry, query.as, show))
+  return next === undefined ? shown : new Reply(shown, { next })
+}
+
+function one(
+  bucket: BucketName,
+  place: Place,
+  { key, version }: Entry,
+  as: ReadQuery['as'],
+  show: Show,
+): JsonObject {
+  const value = shownWithVer(show, key, version)
+  if (as === undefined || as === 'values') return value
+  // Contract §4.4; the same members as of a datum of _data.
+  const { account, sub } = BucketName.owner(bucket)
+  const tag = VersionTag.of(version)
+  return {
+    w: sub ?? account,
+    k: key,
+    l: place.layer,
+    p: place.path,
+    t: Math.floor(version.at / 1000),
+    m: null,
+    v: value,
+    s: 'c',
+    a: null,
+    _id: tag,
+    _rev: tag,
+  }
+}
+
+/** Rows `[unix seconds, login, value]`, newest first; contract §4.5. */
+async function timeSeries(bucket: Bucket, place: Place, query: ReadQuery, show: Show): Promise<Json | Reply> {
+  if (query.k === undefined) throw new Kv4Error('key_missing')
+  const key = Key.parse(query.k)
+  const { items, next } = await bucket.history(
+    { ...place, key },
+    PeriodRange.time(PeriodRange.parse(query.gs, query.ge)),
+    pageOptions(query, VALUES_LIMIT, versionNumber),
+  )
+  const rows = items.map(({ at, by, op, v }) => [
+    Math.floor(at / 1000),
+    by,
+    op === 'delete' ? { _deleted: true } : show(key, v as unknown as StoredLogin),
+  ])
+  return next === undefined ? rows : new Reply(rows, { next: VersionTag.of({ n: next }) })
+}
+
+function versionNumber(text: string): number {
+  const n = VersionTag.parse(text)
+  if (n === undefined) throw new Kv4Error('bad_cursor')
+  return n
+}
