@@ -8,11 +8,20 @@ import type { LoginPlaces } from './places'
 import { Secrets } from './secrets'
 import { isAdminName, isUsername } from './username'
 
-/** The rules about logins that auth and the accounts service share; handed to the service, which may not import them. */
-export interface Keepers {
+/**
+ * What a service may know about logins: the rules of names, and hashing without a way back. Handed in by the
+ * composition root, as a service imports only auth's types.
+ */
+export interface LoginKeepers {
   readonly places: LoginPlaces
   readonly isUsername: (name: string) => boolean
   readonly isAdminName: (name: string) => boolean
+  readonly secrets: Pick<Secrets, 'generate' | 'accept'>
+  readonly passwords: Pick<Passwords, 'hash'>
+}
+
+/** All of it: auth's own. */
+export interface Keepers extends LoginKeepers {
   readonly secrets: Secrets
   readonly passwords: Passwords
 }

@@ -1,4 +1,5 @@
 import type { ZodType } from 'zod'
+import type { LoginKeepers } from '../auth/keepers'
 import type { Principal } from '../auth/principal'
 import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
 
@@ -96,6 +97,8 @@ export interface ServiceContext {
   readonly node: string
   /** KV4_REQUIRE_VER: updates of live entries must name the version that they replace. Absent: false. */
   readonly requireVer?: boolean
+  /** The rules and hashes of logins, which a service may not import from auth. */
+  readonly keepers: LoginKeepers
 }
 
 /** What a service's folder exports and services/catalog.ts lists. */

@@ -1,4 +1,4 @@
-import type { ServiceFactory } from '../module'
+import type { Service, ServiceContext } from '../module'
 import { create } from './accounts/create'
 import { read as readAccounts } from './accounts/read'
 import { remove as removeAccount } from './accounts/remove'
@@ -7,40 +7,36 @@ import { read as readAdmins } from './admins/read'
 import { remove as removeAdmin } from './admins/remove'
 import { write } from './admins/write'
 import { finishDeletions } from './deletion'
-import type { AccKeepers, AccRoom } from './room'
+import type { AccRoom } from './room'
 import { read as readSelf } from './self/read'
 import { update as updateSelf } from './self/update'
 import { Turns } from './turns'
-
-export type { AccKeepers } from './room'
 
 /**
  * `_acc`: who may log in. Model: layer `*acc`; at `/accounts` of `$sys` the primary accounts, of a primary's bucket
  * its sub-accounts, with the e-mail address as k2; at `/users/admins` of each bucket its administrators. Each entry is
  * `{profile, proof}`, of which the second half never leaves this service and auth.
  */
-export function acc(keepers: AccKeepers): ServiceFactory {
-  return ({ engine }) => {
-    const room: AccRoom = { ...keepers, engine, turns: new Turns() }
-    return {
-      name: 'acc',
-      prefix: '_acc',
-      layers: [{ name: keepers.places.accounts.layer, kind: 'versioned' }],
-      routes: [
-        readAccounts(room),
-        create(room),
-        update(room),
-        removeAccount(room),
-        readAdmins(room),
-        write('PUT', room),
-        write('POST', room),
-        removeAdmin(room),
-        readSelf(room),
-        updateSelf(room),
-      ],
-      async start() {
-        await finishDeletions(room)
-      },
-    }
+export function acc({ engine, keepers }: ServiceContext): Service {
+  const room: AccRoom = { ...keepers, engine, turns: new Turns() }
+  return {
+    name: 'acc',
+    prefix: '_acc',
+    layers: [{ name: keepers.places.accounts.layer, kind: 'versioned' }],
+    routes: [
+      readAccounts(room),
+      create(room),
+      update(room),
+      removeAccount(room),
+      readAdmins(room),
+      write('PUT', room),
+      write('POST', room),
+      removeAdmin(room),
+      readSelf(room),
+      updateSelf(room),
+    ],
+    async start() {
+      await finishDeletions(room)
+    },
   }
 }
