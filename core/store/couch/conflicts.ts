@@ -1,0 +1,108 @@
+import type { Address } from '../../kv4/address'
+import type { Version } from '../../kv4/version'
+import type { CouchDatabase } from './couch-database'
+import { type StoredDocument, type VersionDocument, documentOf, tombstone, versionOf } from './documents'
+import type { Heads } from './heads'
+import { Ids } from './ids'
+import type { CouchLog } from './log'
+
+const MOST_ATTEMPTS = 20
+
+/**
+ * In a cluster two nodes of CouchDB can each let in a version under the same id while they do not hear each other.
+ * One branch wins, the other is hidden, and both may have been acknowledged. Whoever reads the feed sees the branches
+ * and appends what was hidden as a version of its own, with `lost` naming the number it was written as; then the
+ * hidden revision is deleted. If something was written meanwhile, that is appended again behind it, so that a later
+ * value stays the latest.
+ *
+ * A version appended so carries the nonce of the hidden one: of several nodes that see the branches, one appends.
+ * Other documents have nothing to save: branches of a sample are the same sample, of a current entry the winner is
+ * current, and what pruning writes it derives again.
+ */
+export class ConflictMender {
+  readonly #mending = new Map<string, Promise<void>>()
+
+  constructor(
+    private readonly database: CouchDatabase,
+    private readonly heads: Heads,
+    private readonly writer: string,
+    private readonly log: CouchLog,
+  ) {}
+
+  /** Starts, and does not wait: a feed that waits for writes could wait for itself. */
+  mend(document: StoredDocument): void {
+    const { _id: id, _conflicts: revs = [] } = document
+    if (this.#mending.has(id)) return
+    const mending = this.#mend(id, revs)
+      .catch((error: unknown) => {
+        // The branches are still there, and the next change of the document or the next reader finds them.
+        this.log.warn({ bucket: this.database.bucket, id, error }, 'conflict branches could not be mended')
+      })
+      .finally(() => this.#mending.delete(id))
+    this.#mending.set(id, mending)
+  }
+
+  /** When everything that was started has ended. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#mending.values())
+  }
+
+  async #mend(id: string, revs: readonly string[]): Promise<void> {
+    const parsed = Ids.parse(id)
+    if (parsed?.kind === 'v') {
+      const hidden = await this.database.revisions<VersionDocument>(revs.map((rev) => ({ id, rev })))
+      for (const document of hidden)
+        if (document !== undefined) await this.#append(parsed.address, parsed.number!, document)
+    }
+    await this.database.bulk(revs.map((rev) => tombstone(id, rev)))
+    this.log.warn({ bucket: this.database.bucket, id, branches: revs.length }, 'conflict branches mended')
+  }
+
+  async #append(address: Address, lost: number, hidden: VersionDocument): Promise<void> {
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      const { start, end } = Ids.versions(address, lost)
+      const [later] = await this.database.queryDocs<VersionDocument>([
+        { startkey: start, endkey: end, include_docs: true },
+      ])
+      const since = later!.flatMap(({ doc }) => (doc ? [doc] : []))
+      if (since.some(({ w }) => w !== undefined && w === hidden.w)) return
+      const [head] = await this.heads.read([{ address, kind: 'versioned' }])
+      if (head === undefined || head.version.n !== (since.at(-1)?.n ?? lost)) continue
+      const appended = follow(head.version, versionOf(hidden), Date.now())
+      if (appended === undefined) return
+      const documents = [
+        { ...appending(address, appended, head.version, hidden.w ?? this.writer), lost },
+        ...(since.length === 0 ? [] : restored(head.version, appended)).map((version) =>
+          appending(address, version, appended, `${this.writer}r${version.n}`),
+        ),
+      ]
+      const { results } = await this.database.bulk(documents.slice(0, 1))
+      if (results[0]!.rev === undefined || results[0]!.error !== undefined) continue
+      if (documents.length > 1) await this.database.bulk(documents.slice(1))
+      this.heads.forget(address, 'versioned')
+      return
+    }
+    throw new Error(`no free number for a hidden version after ${MOST_ATTEMPTS} attempts`)
+  }
+}
+
+/** `hidden` as the version behind `head`; undefined: a deletion of what is deleted. */
+function follow(head: Version, hidden: Version, now: number): Version | undefined {
+  const absent = head.op === 'delete'
+  if (hidden.op === 'delete' && absent) return undefined
+  const op = hidden.op === 'delete' ? 'delete' : absent ? 'create' : 'update'
+  return { ...hidden, n: head.n + 1, at: Math.max(now, head.at), op }
+}
+
+/** What was the latest, behind what was appended. */
+function restored(head: Version, appended: Version): readonly Version[] {
+  const again = follow(appended, head, appended.at)
+  return again === undefined ? [] : [again]
+}
+
+function appending(address: Address, version: Version, before: Version, w: string): VersionDocument {
+  return documentOf(
+    { kind: 'versioned', address, version, renews: before.exp !== undefined },
+    w,
+  ) as VersionDocument
+}
