@@ -98,7 +98,9 @@ function bindRoutes(service: Service): BoundService {
     // The types say so already; a plugin may have been written without them.
     if (!METHODS.includes(route.method)) throw new BindingError(`${title}: unknown method`)
     if (!ACCESS_RULES.includes(route.access))
-      throw new BindingError(`${title}: the route has no access rule, or an unknown one (${String(route.access)})`)
+      throw new BindingError(
+        `${title}: the route has no access rule, or an unknown one (${String(route.access)})`,
+      )
     let methods = others
     if (route.at !== undefined) {
       if (Path.parse(route.at) !== route.at) throw new BindingError(`${title}: write ${Path.parse(route.at)}`)

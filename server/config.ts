@@ -114,13 +114,16 @@ const whole = (least: number, most: number) =>
     .refine((n) => n >= least && n <= most, `is not from ${least} to ${most}`)
 
 const url = (...protocols: readonly string[]) =>
-  z.string().refine((text) => {
-    try {
-      return protocols.includes(new URL(text).protocol)
-    } catch {
-      return false
-    }
-  }, `is not a URL with ${protocols.map((protocol) => protocol + '//').join(' or ')}`)
+  z.string().refine(
+    (text) => {
+      try {
+        return protocols.includes(new URL(text).protocol)
+      } catch {
+        return false
+      }
+    },
+    `is not a URL with ${protocols.map((protocol) => protocol + '//').join(' or ')}`,
+  )
 
 const list = z.string().transform((text) =>
   text
@@ -207,10 +210,7 @@ function readFlags(args: readonly string[], problems: string[]): Partial<Record<
   return found
 }
 
-function readEnvironment(
-  env: NodeJS.ProcessEnv,
-  problems: string[],
-): Partial<Record<SettingName, string>> {
+function readEnvironment(env: NodeJS.ProcessEnv, problems: string[]): Partial<Record<SettingName, string>> {
   const found: Partial<Record<SettingName, string>> = {}
   for (const [name, value] of Object.entries(env)) {
     // KV4_TEST_… speaks to the tests, KV4_PROFILE… and KV4_USER to the command line client.
@@ -277,7 +277,11 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
 const LISTS: ReadonlySet<SettingName> = new Set(['KV4_TRUST_PROXY', 'KV4_PLUGINS'])
 
 function nodeName(): string {
-  return hostname().replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 64) || 'kv4'
+  return (
+    hostname()
+      .replace(/[^A-Za-z0-9._-]/g, '-')
+      .slice(0, 64) || 'kv4'
+  )
 }
 
 /** What `kv4 config` prints: name, value in force (of a secret only whether it is set), meaning. */
@@ -313,13 +317,13 @@ const FIELDS = {
 export function describe(config: Config): readonly SettingInForce[] {
   return SETTING_NAMES.map((name) => {
     const setting: Setting = SETTINGS[name]
-    const value: unknown = config[FIELDS[name]]
+    const value = config[FIELDS[name]]
     let shown: string
-    if (value === undefined || (Array.isArray(value) && value.length === 0)) shown = `(${setting.unset})`
+    if (value === undefined || (typeof value === 'object' && value.length === 0)) shown = `(${setting.unset})`
     else if (name === 'KV4_COUCHDB_URL') shown = withoutCredentials(String(value))
     else if (setting.secret === true) shown = '(set)'
     else if (typeof value === 'boolean') shown = value ? '1' : '0'
-    else shown = Array.isArray(value) ? value.join(',') : String(value)
+    else shown = typeof value === 'object' ? value.join(',') : String(value)
     return { name, flag: flagOf(name), value: shown, meaning: setting.meaning }
   })
 }

@@ -1,8 +1,10 @@
 import { Router } from 'express'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
-import { IncomingMessage, Server, ServerResponse, createServer } from 'node:http'
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Principal } from '../auth/principal'
+import { CHALLENGE } from '../auth'
+import type { Principal } from '../auth'
 import { Kv4Error, isKv4Error } from '../core'
 import type { Engine, Json } from '../core'
 import { Reply } from '../services/module'
@@ -26,18 +28,14 @@ import { statusOf } from './status'
 /** What the chain hangs on a request beside what node and Express do. */
 interface ChainRequest extends Request {
   exchange: Exchange
-  principal?: Principal
+  user?: Principal
 }
 
 export interface HttpOptions {
   readonly bindings: Bindings
   readonly engine: Engine
-  /** Puts the principal into `request.principal`, or fails with an error. passport.authenticate(…) as auth/ makes it. */
+  /** Puts the principal into `request.user`, or fails with an error: passport's middleware as auth/ makes it. */
   readonly authenticate: RequestHandler
-  /**
-   * Makes the bucket of a principal whose account exists where a crash kept it from being made. false: it was there.
-   */
-  readonly ensureBucket: (principal: Principal) => Promise<boolean>
   readonly config: Pick<Config, 'status' | 'maxConnections'>
   readonly log: Log
 }
@@ -46,7 +44,7 @@ export interface HttpOptions {
 export interface Http {
   readonly server: Server
   /** From now on /readyz says no, and each answer ends its connection. */
-  drain(): void
+  readonly drain: () => void
 }
 
 const OK = okText('ok')
@@ -56,14 +54,7 @@ const OK = okText('ok')
  * change the prototype of every request and response, which costs more than all the rest (docs/decisions: the form of
  * Express). The chain: open → authenticate → answer; every error leaves through `refuse`.
  */
-export function createHttp({
-  bindings,
-  engine,
-  authenticate,
-  ensureBucket,
-  config,
-  log,
-}: HttpOptions): Http {
+export function createHttp({ bindings, engine, authenticate, config, log }: HttpOptions): Http {
   const rest = config.status === 'rest'
   const isReady = readiness(engine)
   const logsRequests = log.isLevelEnabled('debug')
@@ -128,7 +119,7 @@ export function createHttp({
   /** Access, input, the service, the envelope. */
   async function answer(request: ChainRequest, response: Response, next: NextFunction): Promise<void> {
     try {
-      const { principal } = request
+      const principal = request.user
       const call = request.exchange.call!
       const { route } = call
       permit(route.access, principal)
@@ -138,15 +129,7 @@ export function createHttp({
           ? undefined
           : parseInput(route.input.body, await readRequestBody(request, response), 'body')
       const asked = new BoundRequest(call, query, body, principal, engine, request, response)
-      let result: Json | Reply
-      try {
-        result = await route.run(asked)
-      } catch (error) {
-        if (!isKv4Error(error, 'bucket_not_found') || principal === undefined) throw error
-        if (!(await ensureBucket(principal))) throw error
-        result = await route.run(asked)
-      }
-      reply(request, response, result)
+      reply(request, response, await route.run(asked))
     } catch (error) {
       next(error)
     }
@@ -175,7 +158,7 @@ export function createHttp({
   function refuse(cause: unknown, request: ChainRequest, response: Response, _next: NextFunction): void {
     if (cause instanceof CallerGone) return
     const { exchange } = request
-    const error = isKv4Error(cause) ? cause : new Kv4Error(codeOfForeign(cause), { cause })
+    const error = isKv4Error(cause) ? cause : new Kv4Error('internal', { cause })
     const status = statusOf(error.code)
     const context = { requestId: exchange.id, code: error.code, service: exchange.call?.bound.service.name }
     if (error.code === 'internal') log.error({ ...context, err: error }, 'a request failed')
@@ -186,9 +169,7 @@ export function createHttp({
     const headers = [...(exchange.headers ?? [])]
     if (error.retryAfter !== undefined || status === 503 || status === 429)
       headers.push('Retry-After', String(Math.max(1, Math.ceil(error.retryAfter ?? 1))))
-    if (status === 401 && rest) headers.push('WWW-Authenticate', 'Basic realm="kv4", charset="UTF-8"')
-    // What passport set on its way out; ours is complete.
-    if (!response.headersSent) response.removeHeader('WWW-Authenticate')
+    if (status === 401 && rest) headers.push('WWW-Authenticate', CHALLENGE)
     send(request, response, rest ? status : 200, errorText(error), headers)
   }
 
@@ -229,15 +210,10 @@ export function createHttp({
   }
 }
 
-/** An error that is not of the catalogue. passport's own is a credential that no strategy accepted. */
-function codeOfForeign(error: unknown): 'unauthorized' | 'internal' {
-  return error instanceof Error && error.name === 'AuthenticationError' ? 'unauthorized' : 'internal'
-}
-
 function logRequest(request: ChainRequest, response: Response, log: Log): void {
   const start = performance.now()
   response.once('close', () => {
-    const { exchange, principal } = request
+    const { exchange, user: principal } = request
     log.debug(
       {
         requestId: exchange.id,

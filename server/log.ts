@@ -58,7 +58,10 @@ export function createLog(
       serializers: { err: loggedError, error: loggedError },
       hooks: {
         logMethod(args, method) {
-          method.apply(this, args.map((arg: unknown) => (typeof arg === 'string' ? scrub(arg) : arg)) as typeof args)
+          method.apply(
+            this,
+            args.map((arg: unknown) => (typeof arg === 'string' ? scrub(arg) : arg)) as typeof args,
+          )
         },
       },
     },

@@ -13,7 +13,9 @@ export interface RequestTarget {
   readonly query: Readonly<Record<string, string>>
 }
 
-const NO_QUERY: Readonly<Record<string, string>> = Object.freeze(Object.create(null) as Record<string, string>)
+const NO_QUERY: Readonly<Record<string, string>> = Object.freeze(
+  Object.create(null) as Record<string, string>,
+)
 
 function refusal(reason: string): Kv4Error {
   return new Kv4Error('bad_request', { fields: { reason } })

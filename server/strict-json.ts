@@ -25,7 +25,7 @@ const CLOSE_OBJECT = 0x7d
 /**
  * JSON from outside, as `JSON.parse` reads it, once it is certain that nothing changes silently on the way in:
  * refused are invalid UTF-8, more than 64 levels, a name twice in one object, the names `__proto__` and
- * `constructor.prototype`, escaped lone surrogates, integers that a double cannot hold exactly, and numbers that
+ * `constructor.prototype`, escaped lone surrogates, integers that come back with other digits, and numbers that
  * become Infinity or 0. A decimal fraction is taken as the nearest double.
  * @throws bad_json with `reason`, and `at` (the character) where it is known
  */
@@ -67,7 +67,7 @@ function scan(text: string): void {
       for (;;) {
         const near = Math.min(length, i + WALK)
         while (i < near && text.charCodeAt(i) !== QUOTE && text.charCodeAt(i) !== BACKSLASH) i++
-        if (i === near) {
+        if (i >= near) {
           if (backslash !== -1 && backslash < i) backslash = text.indexOf('\\', i)
           const quote = text.indexOf('"', i)
           if (quote === -1) throw refusal('not JSON')
@@ -167,8 +167,8 @@ function number(text: string, start: number): number {
   const value = Number(token)
   if (!Number.isFinite(value)) throw refusal('a number too large for a double', start)
   if (value === 0 && /^[^eE]*[1-9]/.test(token)) throw refusal('a number too small for a double', start)
-  // NaN (not a number at all) was refused above, so the digits are BigInt's.
-  if (integer && /^-?\d+$/.test(token) && BigInt(token) !== BigInt(value))
-    throw refusal('an integer that a double cannot hold exactly; send it as a string', start)
+  // JSON.stringify writes the shortest digits that come back to the same double, which need not be its exact value.
+  if (integer && /^-?\d+$/.test(token) && BigInt(token) !== BigInt(value) && String(value) !== token)
+    throw refusal('an integer that a double cannot hold; send it as a string', start)
   return i
 }

@@ -1,0 +1,165 @@
+import { once } from 'node:events'
+import { chmodSync, mkdirSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import {
+  Pepper,
+  basicAuthentication,
+  createAuthentication,
+  createKeepers,
+  ensureSystemAccount,
+} from '../auth'
+import type { KeepersOptions, ThrottleOptions } from '../auth'
+import { createEngine } from '../core'
+import type { RunningEngine, Store } from '../core'
+import { openCouchStore } from '../core/store/couch/open-couch-store'
+import { openEmbeddedStore } from '../core/store/embedded/open-embedded-store'
+import { CATALOG } from '../services/catalog'
+import type { Service, ServiceContext, ServiceFactory } from '../services/module'
+import { bind } from './binder'
+import { withoutCredentials } from './config'
+import type { Config } from './config'
+import { createHttp } from './http'
+import { createLog } from './log'
+import type { Log } from './log'
+import { remoteAddressOf } from './remote-address'
+
+export interface StartOptions {
+  /** Default: JSON lines on standard output. */
+  readonly log?: Log
+  /** Told once, when the store can no longer promise anything: the process has to end. Default: a log line, exit 1. */
+  readonly onFatal?: (error: Error) => void
+  /** Default: the catalogue. */
+  readonly services?: readonly ServiceFactory[]
+  /** Of passwords; tests make it cheap. */
+  readonly scrypt?: KeepersOptions['scrypt']
+  readonly throttle?: ThrottleOptions
+}
+
+export interface RunningServer {
+  /** `http://127.0.0.1:4006`, without a trailing slash. */
+  readonly url: string
+  readonly port: number
+  readonly engine: RunningEngine
+  readonly services: readonly Service[]
+  /** Set when this start made the secret of `$sys`: it can never be shown again. */
+  readonly generatedSecret?: string
+  /**
+   * Stops accepting, finishes the requests under way (for KV4_DRAIN_MS at most), then closes services, engine and
+   * store. Calling it again waits for the same end.
+   */
+  close(): Promise<void>
+}
+
+/**
+ * The composition root: store, engine, logins, services, HTTP, in this order; whatever fails, what was opened before it
+ * is closed again.
+ * @throws CouchSetupError, the embedded store's refusal of a directory in use, BindingError, EADDRINUSE and the like
+ */
+export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
+  const log = options.log ?? createLog(config)
+  const onFatal =
+    options.onFatal ??
+    ((error: Error) => {
+      log.fatal({ err: error }, 'the store failed; nothing more can be acknowledged')
+      process.exit(1)
+    })
+  const closers: (() => Promise<void>)[] = []
+  async function unwind(): Promise<void> {
+    for (const close of closers.splice(0).reverse()) await close()
+  }
+
+  try {
+    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+    const store = await openStore(config, log, onFatal)
+    const engine = createEngine({
+      store,
+      node: config.node,
+      cacheBytes: config.cacheMb * 1024 * 1024,
+      graceMs: config.couchdbGraceMs,
+      ...(config.openBuckets === undefined ? {} : { maxOpenBuckets: config.openBuckets }),
+      onBackgroundError: (error) =>
+        log.warn({ err: error }, 'background work failed and will be tried again'),
+    })
+    closers.push(() => engine.close())
+
+    const keepers = createKeepers({
+      pepper: config.pepper ?? Pepper.fromFile(pepperFile(config)),
+      ...(options.scrypt === undefined ? {} : { scrypt: options.scrypt }),
+    })
+    const context: ServiceContext = { engine, node: config.node, requireVer: config.requireVer, keepers }
+    const services = (options.services ?? CATALOG).map((factory) => factory(context))
+    const bindings = bind(services, engine)
+    const system = await ensureSystemAccount(
+      engine,
+      keepers,
+      config.sysSecret === undefined ? {} : { secret: config.sysSecret },
+    )
+    await bindings.start()
+    closers.push(() => bindings.stop())
+
+    const authentication = createAuthentication({
+      engine,
+      keepers,
+      ...(options.throttle === undefined ? {} : { throttle: options.throttle }),
+      onBackgroundError: (error) => log.warn({ err: error }, 'a login could not be renewed'),
+    })
+    const { server, drain } = createHttp({
+      bindings,
+      engine,
+      authenticate: basicAuthentication(authentication, remoteAddressOf(config.trustProxy)),
+      config,
+      log,
+    })
+    server.listen(config.port, config.host)
+    await once(server, 'listening')
+    const { port, address, family } = server.address() as AddressInfo
+    const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+
+    closers.push(async () => {
+      drain()
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      // A connection that was busy when `close` was called is idle once it has been answered.
+      const idle = setInterval(() => server.closeIdleConnections(), 50)
+      const late = setTimeout(() => server.closeAllConnections(), config.drainMs)
+      await closed
+      clearInterval(idle)
+      clearTimeout(late)
+    })
+
+    log.info(
+      {
+        url,
+        store: config.couchdbUrl === undefined ? config.dataDir : withoutCredentials(config.couchdbUrl),
+        status: config.status,
+      },
+      'kv4 listens',
+    )
+    let closing: Promise<void> | undefined
+    return {
+      url,
+      port,
+      engine,
+      services,
+      ...(system.generated === undefined ? {} : { generatedSecret: system.generated }),
+      close: () => (closing ??= unwind()),
+    }
+  } catch (error) {
+    await unwind()
+    throw error
+  }
+}
+
+/** Also for CouchDB: whoever has its databases has not the pepper. Nodes that share one CouchDB set KV4_PEPPER. */
+function pepperFile(config: Config): string {
+  return join(config.dataDir, 'pepper')
+}
+
+async function openStore(config: Config, log: Log, onFatal: (error: Error) => void): Promise<Store> {
+  if (config.couchdbUrl !== undefined)
+    return openCouchStore({ url: config.couchdbUrl, node: config.node, log })
+  const directory = join(config.dataDir, 'store')
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  chmodSync(directory, 0o700)
+  return openEmbeddedStore({ directory, onFatal })
+}
