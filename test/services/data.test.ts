@@ -618,6 +618,52 @@ describe('layers of the account', () => {
   })
 })
 
+describe('accounts', () => {
+  const create = async (by: Client, k: string): Promise<string> => {
+    const v = { email: `${k}@example.com` }
+    return (await by.ok(by.put<{ secret: string }>('/_acc/accounts', { k, v }))).secret
+  }
+
+  test('see their own data only, and every write says who wrote it', async () => {
+    const path = fresh()
+    const secret = await create(api, 'elena')
+    const elena = platform.as('elena', secret)
+    const lily = platform.as('elena#lily', await create(elena, 'lily'))
+    const proxy = platform.as('elena#lily', '!' + secret)
+    await elena.ok(elena.put('/_acc/users/admins', { k: 'boss', v: { password: 'a password' } }))
+    const admin = platform.as('elena', 'boss#a password')
+
+    await elena.ok(elena.put(path, { k: 'a', v: "elena's" }))
+    await lily.ok(lily.put(path, { k: 'a', v: "lily's" }))
+    expect(await elena.ok(elena.get(`${path}?k=a`))).toBe("elena's")
+    expect(await lily.ok(lily.get(`${path}?k=a`))).toBe("lily's")
+    expect(await api.error(api.get(`${path}?k=a`))).toBe('404 not_found')
+
+    await proxy.ok(proxy.put(path, { k: 'a', v: "elena's for lily" }))
+    await admin.ok(admin.put(path, { k: 'a', v: "the admin's" }))
+    const who = async (client: Client) =>
+      (await client.ok(client.get<Row[]>(`${path}?k=a&time_series=1`))).map(([, login, value]) => [
+        login,
+        value,
+      ])
+    expect(await who(lily)).toEqual([
+      ['elena', "elena's for lily"],
+      ['lily', "lily's"],
+    ])
+    expect(await who(elena)).toEqual([
+      ['boss', "the admin's"],
+      ['elena', "elena's"],
+    ])
+    expect(await lily.ok(lily.get(`${path}?as=datum`))).toMatchObject([{ w: 'lily', k: 'a' }])
+    expect(await elena.ok(admin.get(`${path}?as=datum`))).toMatchObject([{ w: 'elena', k: 'a' }])
+
+    expect(await lily.ok(lily.get('/_ds'))).toEqual(['*data'])
+    expect(await elena.ok(elena.get('/_ds'))).toEqual(['*acc', '*data'])
+    expect(await elena.ok(elena.get('/_ds?a=paths&l=*acc'))).toEqual(['/accounts', '/users/admins'])
+    expect(await elena.error(elena.get('/_data/accounts?k=lily&l=*acc'))).toMatch(/bad_layer_prefix$/)
+  })
+})
+
 describe('KV4_REQUIRE_VER=1', () => {
   let strict: Platform
   let strictly: Client
