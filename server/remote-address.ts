@@ -9,6 +9,18 @@ function plain(address: string): string {
   return MAPPED.exec(address)?.[1] ?? address
 }
 
+/** Whether an address is one of those that the operator named (KV4_TRUST_PROXY). */
+export function isTrusted(trusted: readonly string[]): (address: string) => boolean {
+  if (trusted.length === 0) return () => false
+  const proxies = new BlockList()
+  for (const range of trusted) addRange(proxies, range)
+  return (text) => {
+    const address = plain(text)
+    const version = isIP(address)
+    return version !== 0 && proxies.check(address, version === 4 ? 'ipv4' : 'ipv6')
+  }
+}
+
 /**
  * Who is calling, for throttles and bans. X-Forwarded-For is read from its right end, and only as far as each address
  * is a trusted proxy's: whatever stands further left, the caller may have written himself.
@@ -16,13 +28,7 @@ function plain(address: string): string {
  */
 export function remoteAddressOf(trusted: readonly string[]): (request: IncomingMessage) => string {
   if (trusted.length === 0) return (request) => plain(request.socket.remoteAddress ?? '')
-
-  const proxies = new BlockList()
-  for (const range of trusted) addRange(proxies, range)
-  const isProxy = (address: string) => {
-    const version = isIP(address)
-    return version !== 0 && proxies.check(address, version === 4 ? 'ipv4' : 'ipv6')
-  }
+  const isProxy = isTrusted(trusted)
 
   return (request) => {
     let address = plain(request.socket.remoteAddress ?? '')

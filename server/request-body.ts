@@ -18,41 +18,67 @@ export async function readRequestBody(request: IncomingMessage, response: Server
   const { headers } = request
   const declared = headers['content-length']
   if (declared === '0' || (declared === undefined && headers['transfer-encoding'] === undefined)) return EMPTY
-  if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) throw tooLarge()
+  if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES)
   if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity')
     throw new Kv4Error('unsupported_media_type', { fields: { reason: 'a compressed body' } })
   const type = headers['content-type']
   if (declared !== undefined && !isJson(type)) throw notJson()
   if (headers.expect !== undefined) response.writeContinue()
 
-  const bytes = await collect(request, declared === undefined ? undefined : Number(declared))
+  const bytes = await collect(
+    request,
+    declared === undefined ? undefined : Number(declared),
+    MAX_BODY_BYTES,
+  )
   if (bytes.length === 0) return EMPTY
   if (!isJson(type)) throw notJson()
   return parseStrictJson(bytes) ?? EMPTY
+}
+
+/**
+ * The bytes of a body, whatever their type; empty where there is none.
+ * @throws body_too_large with the limit; CallerGone
+ */
+export async function readRawBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  limit: number,
+): Promise<Buffer> {
+  const { headers } = request
+  const declared = headers['content-length']
+  if (declared === '0' || (declared === undefined && headers['transfer-encoding'] === undefined))
+    return Buffer.alloc(0)
+  if (declared !== undefined && Number(declared) > limit) throw tooLarge(limit)
+  if (headers.expect !== undefined) response.writeContinue()
+  return collect(request, declared === undefined ? undefined : Number(declared), limit)
 }
 
 function isJson(type: string | undefined): boolean {
   return type === undefined || type === 'application/json' || JSON_TYPE.test(type)
 }
 
-function tooLarge(): Kv4Error {
-  return new Kv4Error('body_too_large', { fields: { limit: MAX_BODY_BYTES } })
+function tooLarge(limit: number): Kv4Error {
+  return new Kv4Error('body_too_large', { fields: { limit } })
 }
 
 function notJson(): Kv4Error {
   return new Kv4Error('unsupported_media_type', { fields: { reason: 'not application/json in UTF-8' } })
 }
 
-function collect(request: IncomingMessage, declared: number | undefined): Promise<Buffer> {
+function collect(
+  request: IncomingMessage,
+  declared: number | undefined,
+  limit: number,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] | undefined
     let size = 0
     request.on('data', (chunk: Buffer) => {
       size += chunk.length
       // The declared length is the parser's business; without one this is the only limit.
-      if (size > MAX_BODY_BYTES) {
+      if (size > limit) {
         request.pause()
-        reject(tooLarge())
+        reject(tooLarge(limit))
         return
       }
       // Most bodies arrive whole: they need neither a copy nor the wait for the end.

@@ -13,7 +13,7 @@ import type { KeepersOptions, ThrottleOptions } from '../auth'
 import { createEngine } from '../core'
 import type { RunningEngine, Store } from '../core'
 import { openCouchStore } from '../core/store/couch/open-couch-store'
-import { openEmbeddedStore } from '../core/store/embedded/open-embedded-store'
+import { openEmbeddedStore } from '../core/store/embedded'
 import { CATALOG } from '../services/catalog'
 import type { Service, ServiceContext, ServiceFactory } from '../services/module'
 import { bind } from './binder'
@@ -29,6 +29,8 @@ export interface StartOptions {
   readonly log?: Log
   /** Told once, when the store can no longer promise anything: the process has to end. Default: a log line, exit 1. */
   readonly onFatal?: (error: Error) => void
+  /** Instead of the store that the configuration names; closed with the server. */
+  readonly store?: Store
   /** Default: the catalogue. */
   readonly services?: readonly ServiceFactory[]
   /** Of passwords; tests make it cheap. */
@@ -71,7 +73,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
 
   try {
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
-    const store = await openStore(config, log, onFatal)
+    const store = options.store ?? (await openStore(config, log, onFatal))
     const engine = createEngine({
       store,
       node: config.node,
