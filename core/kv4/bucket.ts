@@ -28,9 +28,9 @@ import type { LayerRegistry } from './layer-registry'
 import type { OpenBucket } from './open-bucket'
 import type { Path } from './path'
 import { peekHead, readHead, readHeads } from './reader'
-import { claimsOf, findBySecondary, putWithKeys, releaseClaims } from './secondary'
+import { findBySecondary, putWithKeys, removeEntry } from './secondary'
 import type { Sample, Slot, Version } from './version'
-import { SLOTS, isLive } from './version'
+import { isLive } from './version'
 import { watch } from './watch'
 
 const DEFAULT_LIMIT = 1_000
@@ -122,10 +122,7 @@ export class EngineBucket implements Bucket {
   async remove(address: Address, options: WriteOptions): Promise<Version | undefined> {
     const kind = this.#entryKind(address.layer)
     return this.#with(async (open) => {
-      const head = await readHead(open, address, kind, false)
-      const claims = head === undefined || !hasKeys(head) ? [] : await claimsOf(open, address, head)
-      const version = await open.committer.write(entryWrite(address, kind, undefined, options))
-      await releaseClaims(open, claims, options.by)
+      const version = await removeEntry(open, entryWrite(address, kind, undefined, options))
       if (version !== undefined) this.host.wrote(open, address, version)
       return version
     })
@@ -369,10 +366,6 @@ function entryWrite(
     keys: options.keys,
     ttl: options.ttl,
   }
-}
-
-function hasKeys(version: Version): boolean {
-  return SLOTS.some((slot) => version[slot] !== undefined)
 }
 
 function checkLimit(limit: number | undefined): number {

@@ -24,7 +24,11 @@ export interface EntryWrite {
   readonly ttl: number | undefined
   /** Removes an entry that has lapsed, too. */
   readonly lapsed?: boolean
+  /** Rejects with CarriesKeys when the entry has secondary keys: the caller has to look at its claims first. */
+  readonly unlessKeyed?: boolean
 }
+
+export class CarriesKeys extends Error {}
 
 interface Queued {
   readonly id: string
@@ -39,7 +43,7 @@ interface Queued {
 /** What an entry write comes to, given the head that it finds. */
 type Plan =
   | { readonly write: Write; readonly version: Version | undefined }
-  | { readonly refusal: Kv4Error }
+  | { readonly refusal: Error }
   /** Nothing to remove. */
   | { readonly nothing: true }
 
@@ -239,6 +243,7 @@ function planWrite(entry: EntryWrite, head: Version | undefined, now: number): P
   const live = isLive(head, now)
   if (!isExpected(entry, head, live)) return { refusal: new Kv4Error('version_conflict') }
   if (entry.value === undefined && (entry.lapsed === true ? removed : !live)) return { nothing: true }
+  if (entry.unlessKeyed === true && secondaryKeys(head) !== undefined) return { refusal: new CarriesKeys() }
   const at = Math.max(now, head?.at ?? 0)
   const n = entry.kind === 'versioned' ? (head?.n ?? 0) + 1 : Math.max(at * 1000, (head?.n ?? 0) + 1)
   const version: Version =

@@ -3,6 +3,8 @@ import type { Address, Place } from './address'
 import type { Entry, PutOptions } from './api'
 import type { ClaimChange } from './claims'
 import { CLAIM_GRACE_MS, checkSecondaryKeys, claimAddress, claimChanges, claimedBy } from './claims'
+import type { EntryWrite } from './committer'
+import { CarriesKeys } from './committer'
 import type { OpenBucket } from './open-bucket'
 import { readHead } from './reader'
 import type { SecondaryKeys, Slot, Version } from './version'
@@ -63,19 +65,29 @@ export async function putWithKeys(
   }
 }
 
-/** A claim as it was seen; it is released only if nobody has renewed it since. */
-export interface HeldClaim {
-  readonly at: Address
-  readonly n: number
+/**
+ * Removes an entry and releases what it claimed: claims are looked at before the removal and released after it, so that
+ * one which somebody renews in between is left alone.
+ */
+export async function removeEntry(bucket: OpenBucket, removal: EntryWrite): Promise<Version | undefined> {
+  try {
+    // Most entries have no secondary keys; asking first would let later writes of the same caller overtake.
+    return await bucket.committer.write({ ...removal, unlessKeyed: true })
+  } catch (error) {
+    if (!(error instanceof CarriesKeys)) throw error
+  }
+  const head = await readHead(bucket, removal.address, removal.kind, true)
+  const claims =
+    head === undefined ? [] : await claimNumbers(bucket, removal.address, claimChanges(head, {}).left)
+  const version = await bucket.committer.write(removal)
+  await releaseClaims(bucket, claims, removal.by)
+  return version
 }
 
-/** What an entry claims, to be asked before it is removed and released afterwards. */
-export function claimsOf(
-  bucket: OpenBucket,
-  address: Address,
-  version: Version,
-): Promise<readonly HeldClaim[]> {
-  return claimNumbers(bucket, address, claimChanges(version, {}).left)
+/** A claim as it was seen; it is released only if nobody has renewed it since. */
+interface HeldClaim {
+  readonly at: Address
+  readonly n: number
 }
 
 function entryWrite(address: Address, kind: EntryKind, value: Json, { by, expect, keys, ttl }: PutOptions) {
@@ -148,11 +160,7 @@ async function claimNumbers(
   return held
 }
 
-export async function releaseClaims(
-  bucket: OpenBucket,
-  claims: readonly HeldClaim[],
-  by: string,
-): Promise<void> {
+async function releaseClaims(bucket: OpenBucket, claims: readonly HeldClaim[], by: string): Promise<void> {
   for (const { at, n } of claims) {
     try {
       await bucket.committer.write({

@@ -1,12 +1,12 @@
 import { isKv4Error } from '../errors'
+import type { Expiring } from '../store/store'
 import type { Address } from './address'
 import { Key } from './key'
 import { Layer } from './layer'
 import type { OpenBucket } from './open-bucket'
 import { Path } from './path'
 import { readHead } from './reader'
-import { claimsOf, releaseClaims } from './secondary'
-import { SLOTS } from './version'
+import { removeEntry } from './secondary'
 
 /** Recorded as the writer of the `delete` versions that a sweep adds. */
 export const SWEEPER = '$sys'
@@ -27,7 +27,8 @@ export async function sweepLapsed(bucket: OpenBucket, now: number): Promise<void
   bucket.nextLapse = Infinity
   for (;;) {
     const rows = await bucket.store.expiring(from, now, limit)
-    for (const { address, kind, n } of rows) if (await lapse(bucket, address, kind, n)) swept++
+    const done = await Promise.all(rows.map((row) => lapse(bucket, row)))
+    swept += done.filter(Boolean).length
     if (rows.length < limit) break
     // Several entries may lapse at one instant: a page that ends between them is read again from that instant.
     const last = rows.at(-1)!.exp - 1
@@ -40,17 +41,10 @@ export async function sweepLapsed(bucket: OpenBucket, now: number): Promise<void
   if (next !== undefined) bucket.nextLapse = Math.min(bucket.nextLapse, next.exp)
 }
 
-async function lapse(
-  bucket: OpenBucket,
-  address: Address,
-  kind: 'versioned' | 'current',
-  n: number,
-): Promise<boolean> {
-  const head = await readHead(bucket, address, kind, true)
-  if (head?.n !== n || head.op === 'delete') return false
-  const claims = SLOTS.some((slot) => head[slot] !== undefined) ? await claimsOf(bucket, address, head) : []
+/** false: it was rewritten or removed meanwhile, by a caller or by a faster node. */
+async function lapse(bucket: OpenBucket, { address, kind, n }: Expiring): Promise<boolean> {
   try {
-    await bucket.committer.write({
+    const removal = {
       address,
       kind,
       value: undefined,
@@ -59,15 +53,12 @@ async function lapse(
       onHead: n,
       keys: undefined,
       ttl: undefined,
-      lapsed: true,
-    })
+    }
+    return (await removeEntry(bucket, { ...removal, lapsed: true })) !== undefined
   } catch (error) {
-    // Rewritten meanwhile, or another node was faster.
     if (isKv4Error(error, 'version_conflict')) return false
     throw error
   }
-  await releaseClaims(bucket, claims, SWEEPER)
-  return true
 }
 
 async function readProgress(bucket: OpenBucket): Promise<number> {

@@ -1,6 +1,7 @@
 import type { EngineBench } from './bench'
 import { CURRENT, DATA, SERIES, at, code } from './bench'
-import { Key, Path } from '../../../../core'
+import type { Key } from '../../../../core'
+import { Path } from '../../../../core'
 
 const by = 'elena'
 const place = (path: string) => ({ layer: DATA, path: Path.parse(path) })

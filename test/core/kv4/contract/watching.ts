@@ -32,7 +32,7 @@ async function take(
 function summary(events: readonly WatchEvent[]): string[] {
   return events.map(
     (event) =>
-      `${event.address.path} ${event.address.key} ${event.kind === 'series' ? String(event.sample.v) : `${event.version.op} ${event.version.n}`}`,
+      `${event.address.path} ${event.address.key} ${event.kind === 'series' ? JSON.stringify(event.sample.v) : `${event.version.op} ${event.version.n}`}`,
   )
 }
 
