@@ -1,14 +1,16 @@
 import type { BucketName } from '../../../core'
 import { openCouchStore } from '../../../core/store/couch/open-couch-store'
 import type { Store } from '../../../core/store/store'
+import { CouchServer } from '../../couchdb/server'
 import { type StoreFactory, storeContract } from './contract'
 
 /** The adapter over a server that may hold other data: drops what the suite made. */
 function onServer(url: () => Promise<string>, stop: () => Promise<void>): StoreFactory {
   const made = new Set<BucketName>()
   let store: Store
+  let at: string | undefined
   const open = async (): Promise<Store> => {
-    store = await openCouchStore({ url: await url(), node: 'test' })
+    store = await openCouchStore({ url: (at ??= await url()), node: 'test' })
     const create = store.create.bind(store)
     store.create = (name) => {
       made.add(name)
@@ -29,6 +31,15 @@ function onServer(url: () => Promise<string>, stop: () => Promise<void>): StoreF
     },
   }
 }
+
+let server: CouchServer
+storeContract(
+  'couch on a protocol server',
+  onServer(
+    async () => (server = await CouchServer.start()).url,
+    () => server.close(),
+  ),
+)
 
 const real = process.env['KV4_TEST_COUCHDB_URL']
 if (real)
