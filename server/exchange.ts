@@ -5,6 +5,7 @@ import type { Bucket, Engine, Path } from '../core'
 import type { Method, Route, ServiceRequest } from '../services/module'
 import { singleTag } from './entity-tag'
 import type { BoundService } from './binder'
+import { wantsEvents } from './event-stream'
 
 /** One request from its first byte to its answer: what the chain of http.ts fills in step by step. */
 export class Exchange {
@@ -30,6 +31,8 @@ export class BoundRequest implements ServiceRequest {
   readonly path: Path
   readonly ifMatch?: string
   readonly ifNoneMatch?: string
+  readonly lastEventId?: string
+  readonly #request: IncomingMessage
   readonly #principal: Principal | undefined
   readonly #engine: Engine
   readonly #response: ServerResponse
@@ -50,7 +53,10 @@ export class BoundRequest implements ServiceRequest {
     this.#principal = principal
     this.#engine = engine
     this.#response = response
+    this.#request = request
     const { headers } = request
+    const last = headers['last-event-id']
+    if (typeof last === 'string' && last !== '') this.lastEventId = last
     if (headers['if-match'] !== undefined) this.ifMatch = singleTag(headers['if-match'], 'If-Match')
     // Of a GET the adapter compares it with the answer, and a list is fine there.
     if (headers['if-none-match'] !== undefined && this.method !== 'GET')
@@ -65,6 +71,10 @@ export class BoundRequest implements ServiceRequest {
 
   get bucket(): Bucket {
     return (this.#bucket ??= this.#engine.bucket(this.principal.bucket))
+  }
+
+  get wantsEvents(): boolean {
+    return wantsEvents(this.#request)
   }
 
   // Most routes never ask, and a controller with its listener per request is not free.

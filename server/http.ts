@@ -8,7 +8,7 @@ import type { Principal } from '../auth'
 import { Kv4Error, isKv4Error } from '../core'
 import type { Engine, Json } from '../core'
 import { Reply } from '../services/module'
-import type { Method } from '../services/module'
+import type { Method, StreamEvent } from '../services/module'
 import { permit } from './access'
 import { PREFLIGHT, sendAnswer } from './answer'
 import { methodsAt } from './binder'
@@ -16,10 +16,13 @@ import type { Bindings } from './binder'
 import type { Config } from './config'
 import { formatEntityTag, isKnown } from './entity-tag'
 import { errorText, okText } from './envelope'
+import { sendEventStream } from './event-stream'
 import { BoundRequest, Exchange } from './exchange'
 import { readiness } from './health'
 import { parseInput } from './input'
 import type { Log } from './log'
+import type { Mounts } from './mounts'
+import { OpenStreams } from './open-streams'
 import { CallerGone, readRequestBody } from './request-body'
 import { requestId } from './request-id'
 import { parseRequestTarget } from './request-target'
@@ -33,6 +36,8 @@ interface ChainRequest extends Request {
 
 export interface HttpOptions {
   readonly bindings: Bindings
+  /** The wire formats beside the envelope. Absent: none. */
+  readonly mounts?: Mounts
   readonly engine: Engine
   /** Puts the principal into `request.user`, or fails with an error: passport's middleware as auth/ makes it. */
   readonly authenticate: RequestHandler
@@ -43,7 +48,7 @@ export interface HttpOptions {
 /** An HTTP server that does not listen yet. */
 export interface Http {
   readonly server: Server
-  /** From now on /readyz says no, and each answer ends its connection. */
+  /** From now on /readyz says no, each answer ends its connection, and streams end. */
   readonly drain: () => void
 }
 
@@ -54,10 +59,11 @@ const OK = okText('ok')
  * change the prototype of every request and response, which costs more than all the rest (docs/decisions: the form of
  * Express). The chain: open → authenticate → answer; every error leaves through `refuse`.
  */
-export function createHttp({ bindings, engine, authenticate, config, log }: HttpOptions): Http {
+export function createHttp({ bindings, mounts, engine, authenticate, config, log }: HttpOptions): Http {
   const rest = config.status === 'rest'
   const isReady = readiness(engine)
   const logsRequests = log.isLevelEnabled('debug')
+  const streams = new OpenStreams()
   let draining = false
 
   function send(
@@ -81,6 +87,15 @@ export function createHttp({ bindings, engine, authenticate, config, log }: Http
   function open(request: ChainRequest, response: Response, next: NextFunction): void {
     const exchange = (request.exchange = new Exchange(requestId(request.headers['x-request-id'])))
     if (logsRequests) logRequest(request, response, log)
+    const mount = mounts?.find(request.url)
+    if (mount !== undefined) {
+      void mounts!.serve(mount, request, response, {
+        requestId: request.exchange.id,
+        last: draining,
+        streams,
+      })
+      return
+    }
     const method = request.method === 'HEAD' ? 'GET' : request.method
     if (method === 'OPTIONS') {
       send(request, response, 200, '{"s":"ok"}', ['Allow', PREFLIGHT[3], ...PREFLIGHT])
@@ -140,7 +155,11 @@ export function createHttp({ bindings, engine, authenticate, config, log }: Http
       send(request, response, 200, okText(result))
       return
     }
-    const { tag, created } = result.more
+    const { tag, created, stream } = result.more
+    if (stream !== undefined) {
+      sendStream(request, response, stream)
+      return
+    }
     const known = request.headers['if-none-match']
     const headers = tag === undefined ? undefined : ['ETag', formatEntityTag(tag)]
     if (
@@ -152,6 +171,19 @@ export function createHttp({ bindings, engine, authenticate, config, log }: Http
     )
       send(request, response, 304, '', headers)
     else send(request, response, rest && created === true ? 201 : 200, okText(result), headers)
+  }
+
+  function sendStream(request: ChainRequest, response: Response, stream: AsyncIterable<StreamEvent>): void {
+    if (response.headersSent || response.destroyed) return
+    const { exchange } = request
+    const headers = ['X-Request-Id', exchange.id]
+    if (request.headers.origin !== undefined) headers.push('Access-Control-Allow-Origin', '*')
+    const failed = (error: Kv4Error) =>
+      log[error.code === 'internal' ? 'error' : 'warn'](
+        { requestId: exchange.id, code: error.code, service: exchange.call?.bound.service.name, err: error },
+        'a stream failed',
+      )
+    void sendEventStream(response, stream, { streams, headers, head: request.method === 'HEAD', failed })
   }
 
   /** The one exit of errors. */
@@ -206,6 +238,7 @@ export function createHttp({ bindings, engine, authenticate, config, log }: Http
     server,
     drain() {
       draining = true
+      streams.drain()
     },
   }
 }

@@ -25,11 +25,7 @@ export async function readRequestBody(request: IncomingMessage, response: Server
   if (declared !== undefined && !isJson(type)) throw notJson()
   if (headers.expect !== undefined) response.writeContinue()
 
-  const bytes = await collect(
-    request,
-    declared === undefined ? undefined : Number(declared),
-    MAX_BODY_BYTES,
-  )
+  const bytes = await collect(request, declared === undefined ? undefined : Number(declared), MAX_BODY_BYTES)
   if (bytes.length === 0) return EMPTY
   if (!isJson(type)) throw notJson()
   return parseStrictJson(bytes) ?? EMPTY
@@ -65,11 +61,7 @@ function notJson(): Kv4Error {
   return new Kv4Error('unsupported_media_type', { fields: { reason: 'not application/json in UTF-8' } })
 }
 
-function collect(
-  request: IncomingMessage,
-  declared: number | undefined,
-  limit: number,
-): Promise<Buffer> {
+function collect(request: IncomingMessage, declared: number | undefined, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] | undefined
     let size = 0

@@ -14,14 +14,17 @@ import { createEngine } from '../core'
 import type { RunningEngine, Store } from '../core'
 import { openCouchStore } from '../core/store/couch/open-couch-store'
 import { openEmbeddedStore } from '../core/store/embedded'
-import { CATALOG } from '../services/catalog'
+import { CATALOG, MOUNTS } from '../services/catalog'
 import type { Service, ServiceContext, ServiceFactory } from '../services/module'
+import type { MountFactory } from '../services/mount'
 import { bind } from './binder'
 import { withoutCredentials } from './config'
 import type { Config } from './config'
 import { createHttp } from './http'
 import { createLog } from './log'
 import type { Log } from './log'
+import { bindMounts } from './mounts'
+import { originOf } from './origin'
 import { remoteAddressOf } from './remote-address'
 
 export interface StartOptions {
@@ -33,6 +36,8 @@ export interface StartOptions {
   readonly store?: Store
   /** Default: the catalogue. */
   readonly services?: readonly ServiceFactory[]
+  /** Default: the catalogue's. */
+  readonly mounts?: readonly MountFactory[]
   /** Of passwords; tests make it cheap. */
   readonly scrypt?: KeepersOptions['scrypt']
   readonly throttle?: ThrottleOptions
@@ -89,7 +94,14 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       pepper: config.pepper ?? Pepper.fromFile(pepperFile(config)),
       ...(options.scrypt === undefined ? {} : { scrypt: options.scrypt }),
     })
-    const context: ServiceContext = { engine, node: config.node, requireVer: config.requireVer, keepers }
+    const context: ServiceContext = {
+      engine,
+      node: config.node,
+      requireVer: config.requireVer,
+      keepers,
+      onBackgroundError: (error) =>
+        log.warn({ err: error }, "a service's background work failed and will be tried again"),
+    }
     const services = (options.services ?? CATALOG).map((factory) => factory(context))
     const bindings = bind(services, engine)
     const system = await ensureSystemAccount(
@@ -106,10 +118,20 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       ...(options.throttle === undefined ? {} : { throttle: options.throttle }),
       onBackgroundError: (error) => log.warn({ err: error }, 'a login could not be renewed'),
     })
+    const addressOf = remoteAddressOf(config.trustProxy)
+    const mounts = bindMounts({
+      mounts: (options.mounts ?? MOUNTS).map((factory) => factory(context)),
+      engine,
+      authentication,
+      addressOf,
+      originOf: originOf(config.trustProxy),
+      log,
+    })
     const { server, drain } = createHttp({
       bindings,
+      mounts,
       engine,
-      authenticate: basicAuthentication(authentication, remoteAddressOf(config.trustProxy)),
+      authenticate: basicAuthentication(authentication, addressOf),
       config,
       log,
     })

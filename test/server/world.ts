@@ -12,7 +12,7 @@ import { startServer } from '../../server/start'
 import type { RunningServer, StartOptions } from '../../server/start'
 
 export const SYS_SECRET = 'canary-sys-secret-0123456789'
-export const CHEAP_SCRYPT = { N: 16, r: 1, p: 1 } as const
+export const CHEAP_SCRYPT = { ln: 4, r: 1, p: 1 } as const
 
 export interface Answer {
   readonly status: number
