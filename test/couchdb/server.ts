@@ -58,8 +58,9 @@ export class CouchServer {
   /** With the credentials, as the adapter takes it. */
   get url(): string {
     const { port } = this.#server.address() as AddressInfo
-    const login = this.options.login === undefined ? '' : `${this.options.login}@`
-    return `http://${login}127.0.0.1:${port}`
+    const [user = '', ...password] = this.options.login?.split(':') ?? []
+    const login = `${encodeURIComponent(user)}:${encodeURIComponent(password.join(':'))}@`
+    return `http://${login === ':@' ? '' : login}127.0.0.1:${port}`
   }
 
   /** Behind the protocol, to make what a single server would not. */
@@ -71,7 +72,7 @@ export class CouchServer {
     return [...this.#databases.keys()].sort()
   }
 
-  async close(): Promise<void> {
+  async stop(): Promise<void> {
     for (const end of this.#open) end()
     for (const each of [this.#server, this.#express]) {
       const closed = new Promise((resolve) => each.close(resolve))

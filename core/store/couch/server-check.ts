@@ -30,6 +30,11 @@ export function parseEndpoint(text: string): CouchEndpoint {
     throw new CouchSetupError(
       'The URL of CouchDB is not understood: it looks like http://user:password@127.0.0.1:5984',
     )
+  // The rest of a password with a `/` in it.
+  if (url.pathname.includes('@'))
+    throw new CouchSetupError(
+      'The user or password in the URL of CouchDB has characters that must be %-escaped (`/` is %2F, `@` is %40)',
+    )
   let login: string
   try {
     login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`

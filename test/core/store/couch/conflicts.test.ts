@@ -1,0 +1,127 @@
+import type { BucketName, Version } from '../../../../core'
+import { Ids } from '../../../../core/store/couch/ids'
+import { openCouchStore } from '../../../../core/store/couch/open-couch-store'
+import type { BucketStore, Store } from '../../../../core/store/store'
+import { TARGETS, type Target, couch, randomBucket } from '../../../couchdb/targets'
+import { address, put, store as storeAll, version } from '../contract/writes'
+
+interface Doc {
+  readonly _id: string
+  readonly _conflicts?: readonly string[]
+  readonly lost?: number
+}
+
+describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) => {
+  let target: Target
+  const stores: Store[] = []
+  let name: BucketName
+
+  beforeAll(async () => {
+    target = await start()
+    for (const node of ['a', 'b']) stores.push(await openCouchStore({ url: target.url, node }))
+  })
+  afterAll(async () => {
+    for (const store of stores) await store.close()
+    await target.stop()
+  })
+  beforeEach(async () => {
+    name = randomBucket()
+    await stores[0]!.create(name)
+  })
+  afterEach(async () => {
+    await stores[0]!.drop(name)
+  })
+
+  const at = address('/a', 'k')
+
+  /** Stores `hidden` as a branch of a version that is there already; the lowest revision loses. */
+  async function branch(hidden: Version): Promise<void> {
+    const { n, at: time, by, op, v } = hidden
+    await couch(target.url, 'POST', `/kv4_${encodeURIComponent(name)}_data/_bulk_docs`, {
+      new_edits: false,
+      docs: [
+        {
+          _id: Ids.version(at, n),
+          _rev: '1-00000000000000000000000000000000',
+          w: 'other.1',
+          n,
+          at: time,
+          by,
+          op,
+          ...(op === 'delete' ? {} : { v }),
+        },
+      ],
+    })
+  }
+
+  async function documents(): Promise<readonly Doc[]> {
+    const { results } = await couch<{ results: readonly { readonly doc: Doc }[] }>(
+      target.url,
+      'GET',
+      `/kv4_${encodeURIComponent(name)}_data/_changes?include_docs=true&conflicts=true`,
+    )
+    return results.map(({ doc }) => doc)
+  }
+
+  /** With two nodes following the feed, until no branch is left. */
+  async function mended(run: (bucket: BucketStore) => Promise<void>): Promise<readonly Version[]> {
+    const buckets = await Promise.all(stores.map((store) => store.open(name)))
+    const stop = new AbortController()
+    const following = buckets.map(async (bucket) => {
+      for await (const _ of bucket.changes('', { live: true, signal: stop.signal })) continue
+    })
+    await run(buckets[0]!)
+    for (let i = 0; i < 100; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      if ((await documents()).every(({ _conflicts }) => _conflicts === undefined)) break
+    }
+    const versions = await buckets[0]!.versions(at, { order: 'oldest', limit: 20 })
+    stop.abort()
+    await Promise.all(following)
+    for (const bucket of buckets) await bucket.close()
+    expect((await documents()).every(({ _conflicts }) => _conflicts === undefined)).toBe(true)
+    return versions
+  }
+
+  test('a hidden version is appended once, marked', async () => {
+    const versions = await mended(async (bucket) => {
+      await storeAll(bucket, [put(at, version(1)), put(address('/a', 'other'), version(1))])
+      await storeAll(bucket, [put(at, version(2, 'winner'))])
+      await branch(version(2, 'hidden', { by: 'lily' }))
+    })
+    expect(versions.map(({ n, v, by, op }) => [n, v, by, op])).toEqual([
+      [1, 'value 1', 'elena', 'create'],
+      [2, 'winner', 'elena', 'update'],
+      [3, 'hidden', 'lily', 'update'],
+    ])
+    expect((await documents()).filter(({ lost }) => lost === 2).map(({ _id }) => _id)).toEqual([
+      Ids.version(at, 3),
+    ])
+  })
+
+  test('what was written meanwhile stays the latest', async () => {
+    const versions = await mended(async (bucket) => {
+      await storeAll(bucket, [put(at, version(1, 'winner'))])
+      await storeAll(bucket, [put(at, version(2, 'later'))])
+      await branch(version(1, 'hidden'))
+    })
+    expect(versions.map(({ n, v }) => [n, v])).toEqual([
+      [1, 'winner'],
+      [2, 'later'],
+      [3, 'hidden'],
+      [4, 'later'],
+    ])
+  })
+
+  test('the time of what is appended is not before the latest', async () => {
+    const future = Date.now() + 3_600_000
+    const versions = await mended(async (bucket) => {
+      await storeAll(bucket, [put(at, version(1, 'winner', { at: future }))])
+      await branch(version(1, 'hidden'))
+    })
+    expect(versions.map(({ v, at: time }) => [v, time])).toEqual([
+      ['winner', future],
+      ['hidden', future],
+    ])
+  })
+})
