@@ -1,0 +1,161 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CATALOG } from '../../services/catalog'
+import { probe, waiting } from './probe'
+import { startProcess } from './process'
+import type { ServerProcess } from './process'
+import { SYS_SECRET, ask, openWorld } from './world'
+
+const sys = '$sys:' + SYS_SECRET
+let directory: string
+const processes: ServerProcess[] = []
+
+function start(env: Readonly<Record<string, string>> = {}, ...args: string[]): ServerProcess {
+  const started = startProcess({ KV4_DATA_DIR: directory, KV4_SYS_SECRET: SYS_SECRET, ...env }, ...args)
+  processes.push(started)
+  return started
+}
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'kv4-process-'))
+})
+afterEach(async () => {
+  for (const { child, exit } of processes.splice(0)) {
+    child.kill('SIGKILL')
+    await exit
+  }
+  await rm(directory, { recursive: true, force: true })
+})
+
+describe('the process', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('%s under load: every answer is whole, and stays', async (signal) => {
+    const server = start()
+    const port = await server.port
+    // The first login of a chosen secret is slow on purpose.
+    expect((await ask(port, 'GET', '/_data/load', { as: sys })).status).toBe(200)
+    const acknowledged: string[] = []
+    const broken: unknown[] = []
+    let stopping = false
+    const writers = Array.from({ length: 8 }, async (_, writer) => {
+      for (let i = 0; ; i++) {
+        const key = `w${writer}-${i}`
+        try {
+          const { status, json } = await ask(port, 'PUT', '/_data/load', { as: sys, body: { k: key, v: i } })
+          if (status === 201 && json.s === 'ok') acknowledged.push(key)
+          else broken.push(json)
+        } catch (error) {
+          // Nobody is there any more: the request was never taken.
+          if (!stopping || (error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') broken.push(error)
+          return
+        }
+      }
+    })
+    await sleep(300)
+    stopping = true
+    server.child.kill(signal)
+    await Promise.all(writers)
+    expect(await server.exit).toEqual({ code: 0, signal: null })
+    // A connection that was still in the kernel's queue is reset unheard; it had no answer, so it was not promised.
+    expect(broken.filter((error) => (error as NodeJS.ErrnoException).code !== 'ECONNRESET')).toEqual([])
+    expect(acknowledged.length).toBeGreaterThan(8)
+    expect(server.output()).toContain('"msg":"ended"')
+
+    const again = start()
+    const { json } = await ask(await again.port, 'GET', '/_data/load?limit=10000', { as: sys })
+    const kept = new Set<string>(json.v)
+    expect(acknowledged.filter((key) => !kept.has(key))).toEqual([])
+  })
+
+  test('makes a secret once, says it once, and keeps the pepper to its owner', async () => {
+    const first = start({ KV4_SYS_SECRET: '' })
+    const port = await first.port
+    while (!/^ {2}\S+\n\n/m.test(first.errors())) await sleep(5)
+    const secret = /^ {2}(\S+)$/m.exec(first.errors())![1]!
+    expect(first.output()).not.toContain(secret)
+    expect((await ask(port, 'GET', '/_data', { as: '$sys:' + secret })).status).toBe(200)
+    expect((await stat(join(directory, 'pepper'))).mode & 0o777).toBe(0o600)
+    expect(await readFile(join(directory, 'pepper'), 'utf8')).not.toContain(secret)
+    first.child.kill('SIGTERM')
+    await first.exit
+
+    const second = start({ KV4_SYS_SECRET: '' })
+    expect((await ask(await second.port, 'GET', '/_data', { as: '$sys:' + secret })).status).toBe(200)
+    expect(second.errors()).toBe('')
+  })
+
+  test('refuses a port in use, in a sentence', async () => {
+    const squatter = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => squatter.once('listening', resolve))
+    const { port } = squatter.address() as AddressInfo
+    const server = start({}, '--port', String(port))
+    expect(await server.exit).toEqual({ code: 2, signal: null })
+    expect(server.errors()).toBe(
+      `kv4: port ${port} on 127.0.0.1 is in use; choose another with --port or KV4_PORT\n`,
+    )
+    await new Promise((resolve) => squatter.close(resolve))
+  })
+
+  test('refuses a data directory that another process has', async () => {
+    await start().port
+    const second = start()
+    expect(await second.exit).toEqual({ code: 2, signal: null })
+    expect(second.errors()).toMatch(/^kv4: the data directory .* is in use: one process at a time.*\n$/)
+  })
+
+  test('refuses another pepper than the one the accounts were made under', async () => {
+    const first = start({ KV4_PEPPER: 'p'.repeat(32) })
+    await first.port
+    first.child.kill('SIGTERM')
+    await first.exit
+    const second = start({ KV4_PEPPER: 'q'.repeat(32) })
+    expect(await second.exit).toEqual({ code: 2, signal: null })
+    expect(second.errors()).toContain('another pepper')
+  })
+
+  test('refuses a configuration, with everything that is wrong and no stack', async () => {
+    const server = start({ KV4_PROT: '1', KV4_STATUS: 'teapot' }, '--nonsense')
+    expect(await server.exit).toEqual({ code: 2, signal: null })
+    for (const word of ['KV4_PROT', 'KV4_STATUS', '--nonsense']) expect(server.errors()).toContain(word)
+    expect(server.errors()).not.toMatch(/\n\s+at /)
+  })
+
+  test('refuses a CouchDB that is not there, without its password', async () => {
+    const server = start({ KV4_COUCHDB_URL: 'http://admin:canary@127.0.0.1:9' })
+    expect(await server.exit).toEqual({ code: 2, signal: null })
+    expect(server.errors()).toMatch(/^kv4: /)
+    expect(server.errors() + server.output()).not.toContain('canary')
+    expect(server.errors()).not.toMatch(/\n\s+at /)
+  })
+})
+
+describe('draining', () => {
+  test('finishes what is under way, says no to probes, and lets the connection end', async () => {
+    const world = await openWorld({}, { services: [...CATALOG, probe] })
+    const busy = world.ask('POST', '/_probe/wait', { as: sys })
+    while (waiting.release === undefined) await sleep(5)
+    const keep = world.raw('GET /_probe/open HTTP/1.1\r\nHost: x\r\n\r\n')
+    await sleep(20)
+    const closed = world.close()
+    // An idle connection is ended at once, one under way is not.
+    expect(await keep).toContain('200 OK')
+    await expect(world.ask('GET', '/readyz')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    waiting.release()
+    const { status, json, headers } = await busy
+    expect([status, json.v, headers.connection]).toEqual([200, 'released', 'close'])
+    await closed
+  })
+
+  test('gives up on what takes too long', async () => {
+    const world = await openWorld({ KV4_DRAIN_MS: '100' }, { services: [probe] })
+    delete waiting.release
+    const busy = world.ask('POST', '/_probe/wait', { as: sys })
+    const refused = expect(busy).rejects.toMatchObject({ code: 'ECONNRESET' })
+    while (waiting.release === undefined) await sleep(5)
+    await world.close()
+    await refused
+  })
+})
