@@ -12,6 +12,8 @@ module.exports = {
       },
     ],
   },
+  // dist has a copy of package.json.
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
   maxWorkers: 2,
   testTimeout: 30_000,
 }
