@@ -72,7 +72,7 @@ export class CouchServer {
     return [...this.#databases.keys()].sort()
   }
 
-  async stop(): Promise<void> {
+  async close(): Promise<void> {
     for (const end of this.#open) end()
     for (const each of [this.#server, this.#express]) {
       const closed = new Promise((resolve) => each.close(resolve))

@@ -15,7 +15,7 @@ export const TARGETS: readonly (readonly [name: string, start: () => Promise<Tar
     'a protocol server',
     async () => {
       const server = await CouchServer.start()
-      return { url: server.url, stop: () => server.stop() }
+      return { url: server.url, stop: () => server.close() }
     },
   ],
   ...(real === undefined

@@ -37,7 +37,7 @@ storeContract(
   'couch on a protocol server',
   onServer(
     async () => (server = await CouchServer.start()).url,
-    () => server.stop(),
+    () => server.close(),
   ),
 )
 

@@ -4,7 +4,7 @@ import { openCouchStore } from '../../../../core/store/couch/open-couch-store'
 import { CouchSetupError } from '../../../../core/store/couch/server-check'
 import { CouchServer } from '../../../couchdb/server'
 
-const PASSWORD = 'p:a@ss/w0rd'
+const PASSWORD = 'p4x:q7@zz9/w0rd'
 
 async function refusal(url: string): Promise<Error> {
   const error: unknown = await openCouchStore({ url, node: 'a' }).catch((caught: unknown) => caught)
@@ -17,7 +17,7 @@ async function refusal(url: string): Promise<Error> {
 
 describe('opening CouchDB', () => {
   let server: CouchServer
-  afterEach(() => server?.stop())
+  afterEach(() => server?.close())
 
   async function url(options: Parameters<typeof CouchServer.start>[0] = {}): Promise<URL> {
     server = await CouchServer.start(options)
@@ -44,7 +44,7 @@ describe('opening CouchDB', () => {
 
   test('nobody there', async () => {
     const at = await url()
-    await server.stop()
+    await server.close()
     at.username = 'admin'
     at.password = encodeURIComponent(PASSWORD)
     expect((await refusal(at.href)).message).toMatch(/127\.0\.0\.1:\d+ does not answer: .*ECONNREFUSED/)
