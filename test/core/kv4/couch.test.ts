@@ -1,27 +1,46 @@
 import { openCouchStore } from '../../../core/store/couch/open-couch-store'
 import type { Store } from '../../../core/store/store'
 import { dropTestBuckets } from '../../couchdb/drop-test-buckets'
+import { CouchServer } from '../../couchdb/server'
 import { engineContract } from './contract'
 import type { EngineFactory } from './contract/bench'
 import { modelSuite } from './model'
 
-function couchEngine(url: string): EngineFactory {
-  let store: Store | undefined
+function onServer(start: () => Promise<string>, stop: (url: string) => Promise<void>): EngineFactory {
+  let url = ''
+  const open = (node: string): Promise<Store> => openCouchStore({ url, node })
   return {
     async make() {
-      store = await openCouchStore({ url, node: 'node-a' })
-      return store
+      url = await start()
+      return open('node-a')
     },
-    another: () => openCouchStore({ url, node: 'node-b' }),
-    async dispose() {
-      await dropTestBuckets(url, ['engine', 'model'])
-    },
+    another: () => open('node-b'),
+    dispose: () => stop(url),
     timeout: 60_000,
   }
 }
 
-const url = process.env.KV4_TEST_COUCHDB_URL
-if (url !== undefined) {
-  engineContract('CouchDB', couchEngine(url))
-  modelSuite('CouchDB', couchEngine(url), { runs: 20, commands: 25 })
+function protocolServer(): EngineFactory {
+  let server: CouchServer | undefined
+  return onServer(
+    async () => {
+      server = await CouchServer.start({ login: 'admin:admin' })
+      return server.url
+    },
+    async () => server?.close(),
+  )
+}
+
+const real = process.env.KV4_TEST_COUCHDB_URL
+if (real === undefined) {
+  engineContract('the CouchDB-protocol server of the tests', protocolServer())
+  modelSuite('the CouchDB-protocol server of the tests', protocolServer(), { runs: 15, commands: 25 })
+} else {
+  const factory = () =>
+    onServer(
+      async () => real,
+      (url) => dropTestBuckets(url, ['engine', 'model']),
+    )
+  engineContract('CouchDB', factory())
+  modelSuite('CouchDB', factory(), { runs: 30, commands: 30 })
 }
