@@ -2,7 +2,11 @@ import { acc } from './acc'
 import { data } from './data'
 import { ds } from './ds'
 import type { ServiceFactory } from './module'
+import type { MountFactory } from './mount'
 import { ns } from './ns'
 
 /** Every service of the platform: to add one, add its folder and its line here. */
 export const CATALOG: readonly ServiceFactory[] = [ns, data, acc, ds]
+
+/** The wire formats of the revived systems, beside the envelope. */
+export const MOUNTS: readonly MountFactory[] = []

@@ -70,8 +70,21 @@ export interface ServiceRequest<Query = unknown, Body = unknown> {
   /** Version tags of If-Match / If-None-Match, `*` as such; absent when the header is. */
   readonly ifMatch?: string
   readonly ifNoneMatch?: string
+  /** The caller asks for server-sent events (Accept: text/event-stream): answer with a Reply that has a `stream`. */
+  readonly wantsEvents: boolean
+  /** The `id` of the last event that the caller has had, when it comes back to a stream (Last-Event-ID). */
+  readonly lastEventId?: string
   /** Ends when the caller has gone. */
   readonly signal: AbortSignal
+}
+
+/** One event of an answer that goes on, sent as server-sent events do. */
+export interface StreamEvent {
+  /** Where to go on from: comes back as `lastEventId`. One line. */
+  readonly id?: string
+  /** The type that browsers dispatch on. One line; absent: `message`. */
+  readonly event?: string
+  readonly data: Json
 }
 
 /** An answer that carries more than a value. */
@@ -87,6 +100,11 @@ export class Reply {
       readonly next?: string
       /** `value` as JSON text where it is known already: sent as it is, so that a cached entry is serialised once. */
       readonly text?: string
+      /**
+       * Instead of `value`: events until the source ends or the caller goes, sent no faster than they are read. The
+       * source has to end with the request's `signal`.
+       */
+      readonly stream?: AsyncIterable<StreamEvent>
     } = {},
   ) {}
 }
@@ -99,6 +117,8 @@ export interface ServiceContext {
   readonly requireVer?: boolean
   /** The rules and hashes of logins, which a service may not import from auth. */
   readonly keepers: LoginKeepers
+  /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */
+  readonly onBackgroundError?: (error: unknown) => void
 }
 
 /** What a service's folder exports and services/catalog.ts lists. */

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Principal } from '../auth/principal'
 import type { Bucket } from '../core'
-import type { Access } from './module'
+import type { Access, ServiceContext } from './module'
 
 /**
  * The wire format of a revived system, beside the platform's envelope: its own URLs, bodies, errors and headers, over
@@ -63,3 +63,6 @@ export interface MountReply {
   /** Absent: none. */
   readonly body?: string | Buffer | AsyncIterable<string>
 }
+
+/** What the room of a revived system exports and services/catalog.ts lists. */
+export type MountFactory = (context: ServiceContext) => Mount

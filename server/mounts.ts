@@ -1,0 +1,257 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { printBasicHeader } from '../auth'
+import type { Authentication, Principal } from '../auth'
+import { Kv4Error, isKv4Error } from '../core'
+import type { Bucket, Engine } from '../core'
+import { ACCESS_RULES } from '../services/module'
+import type { Mount, MountReply, MountRequest, MountRoute } from '../services/mount'
+import { permit } from './access'
+import { BindingError } from './binder'
+import type { Log } from './log'
+import type { OpenStreams } from './open-streams'
+import { CallerGone, MAX_BODY_BYTES, readRawBody } from './request-body'
+import { statusOf } from './status'
+
+/** First segments that the platform answers itself. */
+const RESERVED = ['', 'healthz', 'readyz']
+const BODILESS = new Set([204, 304])
+
+export interface MountOptions {
+  readonly mounts: readonly Mount[]
+  readonly engine: Engine
+  readonly authentication: Authentication
+  readonly addressOf: (request: IncomingMessage) => string
+  readonly originOf: (request: IncomingMessage) => string
+  readonly log: Log
+}
+
+/** All mounts, bound: what http.ts asks before it reads a URL in the platform's own way. */
+export interface Mounts {
+  /** By the first segment of the request line, as it was sent. */
+  find(target: string): Mount | undefined
+  /** Answers one request, an error too. Never rejects. */
+  serve(
+    mount: Mount,
+    request: IncomingMessage,
+    response: ServerResponse,
+    exchange: { readonly requestId: string; readonly last: boolean; readonly streams: OpenStreams },
+  ): Promise<void>
+}
+
+/**
+ * Binds mounts: each answers every URL whose first segment is one of its own.
+ * @throws BindingError for a bad or duplicate segment or name, a route without methods, pattern or a known access rule
+ */
+export function bindMounts({
+  mounts,
+  engine,
+  authentication,
+  addressOf,
+  originOf,
+  log,
+}: MountOptions): Mounts {
+  const bySegment = new Map<string, Mount>()
+  const names = new Set<string>()
+  for (const mount of mounts) {
+    if (names.has(mount.name)) throw new BindingError(`two mounts are called ${mount.name}`)
+    names.add(mount.name)
+    if (mount.segments.length === 0) throw new BindingError(`mount ${mount.name} has no segments`)
+    for (const segment of mount.segments) {
+      if (!/^[A-Za-z0-9][A-Za-z0-9._~-]*$/.test(segment) || RESERVED.includes(segment))
+        throw new BindingError(`mount ${mount.name}: ${JSON.stringify(segment)} cannot be a mount's segment`)
+      const owner = bySegment.get(segment)
+      if (owner !== undefined)
+        throw new BindingError(`the segment ${segment} is wanted by ${owner.name} and by ${mount.name}`)
+      bySegment.set(segment, mount)
+    }
+    for (const route of mount.routes) checkRoute(mount, route)
+  }
+
+  function find(target: string): Mount | undefined {
+    if (bySegment.size === 0 || target.charCodeAt(0) !== 0x2f) return undefined
+    const end = /[/?]/.exec(target.slice(1))?.index ?? target.length
+    return bySegment.get(target.slice(1, end + 1))
+  }
+
+  async function serve(
+    mount: Mount,
+    request: IncomingMessage,
+    response: ServerResponse,
+    { requestId, last, streams }: Parameters<Mounts['serve']>[3],
+  ): Promise<void> {
+    const asked = new BoundMountRequest(request, response, mount, {
+      engine,
+      authentication,
+      remoteAddress: addressOf(request),
+      origin: originOf(request),
+    })
+    try {
+      let reply: MountReply
+      try {
+        reply = await answer(mount, asked)
+      } catch (error) {
+        if (error instanceof CallerGone) return
+        tell(error, mount, requestId, log)
+        reply = mount.refuse(error, asked)
+      }
+      await send(request, response, reply, last || reply.status === 413, streams)
+    } catch (error) {
+      // Only when `refuse` itself, or a stream, failed: there is no other form to say it in.
+      log.error({ requestId, mount: mount.name, err: error }, 'an answer could not be given')
+      response.destroy()
+    }
+  }
+
+  return { find, serve }
+}
+
+function checkRoute(mount: Mount, route: MountRoute): void {
+  const title = `mount ${mount.name}, ${String(route.pattern)}`
+  if (!(route.pattern instanceof RegExp) || route.pattern.global || route.pattern.sticky)
+    throw new BindingError(`${title}: the pattern is not a stateless regular expression`)
+  if (!Array.isArray(route.methods) || route.methods.length === 0)
+    throw new BindingError(`${title}: no methods`)
+  if (!ACCESS_RULES.includes(route.access))
+    throw new BindingError(
+      `${title}: the route has no access rule, or an unknown one (${String(route.access)})`,
+    )
+}
+
+/** HEAD is answered by what answers GET, unless a route names it. */
+function answers(route: MountRoute, method: string): boolean {
+  return route.methods.includes(method) || (method === 'HEAD' && route.methods.includes('GET'))
+}
+
+async function answer(mount: Mount, request: BoundMountRequest): Promise<MountReply> {
+  let known = false
+  for (const route of mount.routes) {
+    const match = route.pattern.exec(request.rawPath)
+    if (match === null) continue
+    known = true
+    if (!answers(route, request.method)) continue
+    if (route.access !== 'public') permit(route.access, await request.login())
+    return route.run(request, match)
+  }
+  throw new Kv4Error(known ? 'method_not_allowed' : 'not_found')
+}
+
+function tell(error: unknown, mount: Mount, requestId: string, log: Log): void {
+  const context = { requestId, mount: mount.name }
+  if (!isKv4Error(error) || error.code === 'internal')
+    log.error({ ...context, err: error }, 'a request failed')
+  else if (statusOf(error.code) >= 500)
+    log.warn(
+      { ...context, code: error.code, detail: error.detail, err: error.cause },
+      'a request was not served',
+    )
+  else log.debug({ ...context, code: error.code, detail: error.detail }, 'a request was refused')
+}
+
+async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, headers = [], body }: MountReply,
+  last: boolean,
+  streams: OpenStreams,
+): Promise<void> {
+  if (response.headersSent || response.destroyed) return
+  const all = headers.flat()
+  if (last) all.push('Connection', 'close')
+  if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) {
+    if (!BODILESS.has(status))
+      all.push('Content-Length', String(body === undefined ? 0 : Buffer.byteLength(body)))
+    response.writeHead(status, all)
+    response.end(BODILESS.has(status) ? undefined : body)
+    return
+  }
+  response.writeHead(status, all)
+  if (request.method === 'HEAD') response.end()
+  else {
+    response.flushHeaders()
+    await streams.send(response, body)
+  }
+}
+
+/** What a mount sees of a request. */
+class BoundMountRequest implements MountRequest {
+  readonly method: string
+  readonly rawPath: string
+  readonly rawQuery: string
+  readonly headers: IncomingHttpHeaders
+  readonly remoteAddress: string
+  readonly origin: string
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #mount: Mount
+  readonly #engine: Engine
+  readonly #authentication: Authentication
+  #principal: Principal | undefined
+  #body: Promise<Buffer> | undefined
+  #signal: AbortSignal | undefined
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    mount: Mount,
+    platform: Pick<MountOptions, 'engine' | 'authentication'> & {
+      readonly remoteAddress: string
+      readonly origin: string
+    },
+  ) {
+    const target = request.url!
+    const mark = target.indexOf('?')
+    this.method = request.method!
+    this.rawPath = mark === -1 ? target : target.slice(0, mark)
+    this.rawQuery = mark === -1 ? '' : target.slice(mark + 1)
+    this.headers = request.headers
+    this.remoteAddress = platform.remoteAddress
+    this.origin = platform.origin
+    this.#request = request
+    this.#response = response
+    this.#mount = mount
+    this.#engine = platform.engine
+    this.#authentication = platform.authentication
+  }
+
+  get principal(): Principal {
+    if (this.#principal === undefined)
+      throw new Kv4Error('internal', { detail: 'a public route asked who is calling' })
+    return this.#principal
+  }
+
+  get bucket(): Bucket {
+    return this.bucketOf(this.principal)
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      const controller = new AbortController()
+      if (this.#response.destroyed) controller.abort()
+      else this.#response.once('close', () => controller.abort())
+      this.#signal = controller.signal
+    }
+    return this.#signal
+  }
+
+  body(): Promise<Buffer> {
+    return (this.#body ??= readRawBody(this.#request, this.#response, this.#mount.maxBody ?? MAX_BODY_BYTES))
+  }
+
+  bucketOf(principal: Principal): Bucket {
+    return this.#engine.bucket(principal.bucket)
+  }
+
+  async authenticate(user: string, password: string): Promise<Principal> {
+    // Basic splits at the first colon, so such a user would become another user with another password.
+    if (user.includes(':')) throw new Kv4Error('unauthorized')
+    return this.#authentication.authenticate(
+      { authorization: printBasicHeader({ user, password }) },
+      this.remoteAddress,
+    )
+  }
+
+  /** By the Authorization header. */
+  async login(): Promise<Principal> {
+    return (this.#principal = await this.#authentication.authenticate(this.headers, this.remoteAddress))
+  }
+}
