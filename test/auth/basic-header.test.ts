@@ -45,7 +45,6 @@ describe('the Authorization header', () => {
   })
 
   it('reads back what it prints, and nothing reads as two things', () => {
-     
     const text = fc.string({ unit: 'grapheme' }).filter((s) => !/[\u0000-\u001f\u007f-\u009f]/.test(s))
     fc.assert(
       fc.property(

@@ -64,7 +64,7 @@ describe('the credential grammar', () => {
 
   const username = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_-]{3,63}$/)
   const admin = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}$/)
-   
+
   const sendable = (s: string): boolean => s !== '' && !/[\u0000-\u001f\u007f-\u009f]/.test(s)
   const password = fc.string({ unit: 'grapheme', maxLength: 60 }).filter(sendable)
   const secret = password.filter((s) => !s.startsWith('!') && !s.includes('#'))
