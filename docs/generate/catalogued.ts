@@ -1,0 +1,25 @@
+import { createKeepers } from '../../auth'
+import type { Engine } from '../../core'
+import { CATALOG, MOUNTS } from '../../services/catalog'
+import type { Service, ServiceContext } from '../../services/module'
+import type { Mount } from '../../services/mount'
+
+/** Services may hold on to the engine when they are made; only running ones use it. */
+const NO_ENGINE = new Proxy({} as Engine, {
+  get(_, member) {
+    throw new Error(`a service that is only described uses engine.${String(member)}`)
+  },
+})
+
+/** Every service and mount of the catalogue as a value, made without a store: to be described, not run. */
+export function catalogued(): { readonly services: readonly Service[]; readonly mounts: readonly Mount[] } {
+  const context: ServiceContext = {
+    engine: NO_ENGINE,
+    node: 'docs',
+    keepers: createKeepers({ pepper: 'only describes, hashes nothing' }),
+  }
+  return {
+    services: CATALOG.map((factory) => factory(context)),
+    mounts: MOUNTS.map((factory) => factory(context)),
+  }
+}

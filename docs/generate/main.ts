@@ -1,0 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { PAGES } from './pages'
+
+for (const page of PAGES) writeFileSync(join(__dirname, '..', page.file), page.render())
