@@ -2,7 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Store } from '../core'
 import { openCouchStore } from '../core/store/couch/open-couch-store'
-import { openEmbeddedStore } from '../core/store/embedded/open-embedded-store'
+import { openEmbeddedStore } from '../core/store/embedded'
 import { withoutCredentials } from '../server/config'
 import { usage } from './failure'
 
