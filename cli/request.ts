@@ -9,7 +9,7 @@ import { type ShowOptions, show } from './show'
 
 interface RequestOptions extends DestinationOptions, ShowOptions {
   readonly data?: string
-  readonly query: readonly string[]
+  readonly query?: readonly string[]
   readonly timeout: number
 }
 
@@ -61,7 +61,7 @@ export function requestCommand(method: Method, end: (exit: ExitCode) => void): C
   const command = new Command(method.toLowerCase())
     .description(SUMMARY[method])
     .argument('<path>', 'path and query: /_service/my/path?k=key')
-    .option('-q, --query <name=value>', 'adds a query parameter, encoded; may be repeated', collect, [])
+    .option('-q, --query <name=value>', 'adds a query parameter, encoded; may be repeated', collect)
     .option('--url <url>', 'server (KV4_URL; default http://127.0.0.1:4006)')
     .option('-u, --user <user:secret>', 'credential (KV4_USER)')
     .option('--user-file <file>', 'file whose first line is user:secret')
@@ -86,7 +86,7 @@ export function requestCommand(method: Method, end: (exit: ExitCode) => void): C
   })
 }
 
-function collect(pair: string, pairs: readonly string[]): readonly string[] {
+function collect(pair: string, pairs: readonly string[] = []): readonly string[] {
   return [...pairs, pair]
 }
 

@@ -149,7 +149,7 @@ function cycleIn(graph: ReadonlyMap<string, ReadonlySet<string>>): readonly stri
   return undefined
 }
 
-const all = ROOMS.flatMap(sources).flatMap(importsOf)
+const all = ROOMS.flatMap(sources).flatMap((file) => importsOf(file))
 const internal = all.filter((each): each is Import & { readonly to: string } => each.to !== undefined)
 const packages = all.filter(({ to, specifier }) => to === undefined && !specifier.startsWith('node:'))
 
