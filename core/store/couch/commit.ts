@@ -3,8 +3,9 @@ import { isKv4Error } from '../../errors'
 import type { Outcome, PutCurrent, PutVersion, Write } from '../store'
 import type { BulkResult, CouchDatabase } from './couch-database'
 import { CouchError, unavailable } from './couch-error'
-import { type StoredDocument, documentOf, tombstone } from './documents'
+import { type StoredDocument, type VersionDocument, documentOf, tombstone } from './documents'
 import type { Heads } from './heads'
+import { Ids } from './ids'
 import type { CouchLog } from './log'
 
 /**
@@ -102,13 +103,38 @@ export class Commit {
       else if (known === undefined && expected === 0) settle(item, 0, undefined)
       else unknown.push(item as Item & { readonly write: PutVersion | PutCurrent })
     }
-    if (unknown.length > 0) {
-      const heads = await this.heads.read(
-        unknown.map(({ write }) => ({ address: write.address, kind: write.kind })),
-      )
-      unknown.forEach((item, i) => settle(item, heads[i]?.version.n ?? 0, heads[i]?.rev))
-    }
+    const present = await this.#predecessors(unknown.map(({ write }) => write))
+    unknown.forEach((item, i) => settle(item, present[i]!.n, present[i]!.rev))
     return ready
+  }
+
+  /**
+   * Whether what each write follows on is there, in one request. That the version before is there is enough: if it is
+   * not the latest, the number that follows is taken.
+   */
+  async #predecessors(
+    writes: readonly (PutVersion | PutCurrent)[],
+  ): Promise<readonly { readonly n: number; readonly rev?: string }[]> {
+    const versions = writes.flatMap((write) => (write.kind === 'versioned' ? [write] : []))
+    const currents = writes.flatMap((write) => (write.kind === 'current' ? [write] : []))
+    const before = versions.map(({ address, version }) => Ids.version(address, Math.max(0, version.n - 1)))
+    const queries = [
+      ...(versions.length === 0 ? [] : [{ keys: before }]),
+      ...(currents.length === 0
+        ? []
+        : [{ keys: currents.map(({ address }) => Ids.current(address)), include_docs: true }]),
+    ]
+    const rows = (await this.database.queryDocs<VersionDocument>(queries)).flat()
+    const found = new Map<PutVersion | PutCurrent, { n: number; rev?: string }>()
+    versions.forEach((write, i) => {
+      const value = rows[i]?.value
+      found.set(write, { n: value && !value.deleted ? write.version.n - 1 : 0 })
+    })
+    currents.forEach((write, i) => {
+      const row = rows[versions.length + i]
+      found.set(write, row?.doc && row.value ? { n: row.doc.n, rev: row.value.rev } : { n: 0 })
+    })
+    return writes.map((write) => found.get(write)!)
   }
 
   async #deliver(items: readonly Item[], outcomes: Outcome[]): Promise<void> {

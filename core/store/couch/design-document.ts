@@ -14,7 +14,8 @@ import { createHash } from 'node:crypto'
  * series, under `_stats`:
  *   [m, layer, y, mo, d, h, mi], [p, layer, path, y, …], [k, layer, path, key, y, …]
  *     `sumsqr` is above 0 exactly where a sample is still there, and 0 where only a minute of pruned ones is (`r!`).
- *     Sums beyond what a float holds would break the whole view, so values are cut at ±1e280.
+ *     Sums beyond what a float holds would break the whole view, so samples are cut at ±1e280
+ *     and their sums at ±1e300.
  *
  * The map functions run in CouchDB, on documents whose `v` is any JSON: they look at nothing in it but numbers.
  */
@@ -39,11 +40,12 @@ const KEYS_MAP = `function (doc) {
 const SERIES_MAP = `function (doc) {
   var id = doc._id.split('!'), kind = id[0]
   if (kind !== 's' && kind !== 'r') return
-  var time = new Date(doc.at), value = kind === 's' ? doc.v : doc.sum, stats, i
+  var time = new Date(doc.at), value = kind === 's' ? doc.v : doc.sum
+  var most = kind === 's' ? 1e280 : 1e300, stats
   if (isNaN(time.getTime()) || (kind === 'r' && !value)) return
   var period = [time.getUTCFullYear(), time.getUTCMonth() + 1, time.getUTCDate(), time.getUTCHours(), time.getUTCMinutes()]
   function number(x) { return typeof x === 'number' && isFinite(x) }
-  function cut(x) { return Math.max(-1e280, Math.min(1e280, x)) }
+  function cut(x) { return Math.max(-most, Math.min(most, x)) }
   var size = number(value) ? Math.abs(value) : 0
   if (size > 1e-100 && size < 1e100) stats = value
   else if (number(value)) stats = { sum: cut(value), min: cut(value), max: cut(value), count: 1, sumsqr: 1 }

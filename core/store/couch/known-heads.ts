@@ -5,7 +5,7 @@ export interface KnownHead {
 }
 
 // Ids of 100 characters are the common case; a hostile one has 5,000.
-const MOST_CHARACTERS = 256 * 1024
+const MOST_CHARACTERS = 128 * 1024
 
 /**
  * The heads that were lately read or written, least recently used first out, so that a write needs no look before it.

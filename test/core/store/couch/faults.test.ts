@@ -120,6 +120,26 @@ describe.each(TARGETS)('faults between the adapter and %s', (_name, start) => {
     await other.close()
   })
 
+  test('a request that arrives after we gave it up is stored once', async () => {
+    const hasty = await openCouchStore({ url: proxy.url, node: 'c', graceMs: 3000, timeoutMs: 400 })
+    const impatient = await hasty.open(name)
+    const at = address('/a', 'k')
+    const current = address('/a', 'k', SUBS)
+    proxy.fault = once({ delayMs: 700 })
+    expect(await impatient.commit([put(at, version(1)), replace(current, 0, version(1))])).toEqual([
+      'stored',
+      'stored',
+    ])
+    expect(await impatient.commit([put(at, version(2)), replace(current, 1, version(2))])).toEqual([
+      'stored',
+      'stored',
+    ])
+    await new Promise((resolve) => setTimeout(resolve, 800))
+    expect(await bucket.versions(at, { order: 'oldest', limit: 5 })).toEqual([version(1), version(2)])
+    expect(await bucket.heads([current], 'current')).toEqual([version(2)])
+    await hasty.close()
+  })
+
   test('202 without end is never reported as success', async () => {
     proxy.fault = ({ path }) => (path.endsWith('/_bulk_docs') ? { status: 202, forward: true } : undefined)
     await expect(bucket.commit([put(address('/a', 'k'), version(1))])).rejects.toMatchObject({
