@@ -5,6 +5,7 @@ import {
   VersionTag,
   isKv4Error,
   type BucketName,
+  type Engine,
   type Json,
   type Version,
 } from '../../../core'
@@ -54,7 +55,7 @@ export async function createAccount(
       proof: { secrets: [stored], ...(password !== undefined && { password }) },
     }
     const version = await putNew(room, request, details.username, email, account)
-    await room.engine.create(bucket)
+    await makeBucket(room.engine, bucket)
     await checkStillThere(room, request, details.username, bucket)
     const value = showCreated(account, secret, details.password, version)
     return new Reply(value, { created: true, tag: VersionTag.of(version) })
@@ -94,13 +95,27 @@ async function checkFree(
   if (await request.bucket.find(places.accounts, 'k2', emailKey(email), { consistent: true }))
     throw new Kv4Error('email_exists')
   // A bucket without an account, e.g. from a restore: nobody may come into data by choosing a name.
+  if (await holdsData(engine, bucket))
+    throw new Kv4Error('username_exists', { detail: `bucket ${bucket} holds data but has no account` })
+}
+
+async function holdsData(engine: Engine, bucket: BucketName): Promise<boolean> {
   try {
-    if ((await engine.bucket(bucket).layers()).length > 0)
-      throw new Kv4Error('username_exists', { detail: `bucket ${bucket} holds data but has no account` })
-    await engine.drop(bucket)
+    return (await engine.bucket(bucket).layers()).length > 0
   } catch (error) {
-    if (!isKv4Error(error, 'bucket_not_found')) throw error
+    if (isKv4Error(error, 'bucket_not_found')) return false
+    throw error
   }
+}
+
+/**
+ * An empty bucket that is there already has a history, which would be readable. It is dropped only now that the entry
+ * is ours: before, another node may have been making the same account.
+ */
+async function makeBucket(engine: Engine, bucket: BucketName): Promise<void> {
+  if ((await engine.create(bucket)) || (await holdsData(engine, bucket))) return
+  await engine.drop(bucket)
+  await engine.create(bucket)
 }
 
 async function putNew(
