@@ -39,7 +39,7 @@ export function isGeneratedSecret(text: string): boolean {
   return GENERATED.test(text) && checksum(text.slice(0, -CHECKSUM_DIGITS)) === text.slice(-CHECKSUM_DIGITS)
 }
 
-const SUPPLIED = /^(?!!)[\x21-\x22\x24-\x7e]{16,256}$/
+const SUPPLIED = /^(?!!)[\x21-\x22\x24-\x7e]{8,256}$/
 // An operator may choose a shorter one for $sys, as the walkthrough does.
 const SUPPLIED_BY_OPERATOR = /^(?!!)[\x21-\x22\x24-\x7e]{1,256}$/
 
@@ -69,7 +69,7 @@ export class Secrets {
   }
 
   /**
-   * A secret that the caller chose: 16 to 256 printable ASCII characters, no blank, no `#`, not beginning with `!`;
+   * A secret that the caller chose: 8 to 256 printable ASCII characters, no blank, no `#`, not beginning with `!`;
    * from the operator at least 1. @throws bad_secret_format, overloaded
    */
   async accept(owner: BucketName, secret: string, by: 'client' | 'operator' = 'client'): Promise<NewSecret> {

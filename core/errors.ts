@@ -159,7 +159,7 @@ export const CATALOGUE = {
   },
   bad_secret_format: {
     text: 'The secret is not allowed.',
-    remedy: 'A secret has 16 to 256 printable ASCII characters, does not begin with `!` and contains no `#`.',
+    remedy: 'A secret has 8 to 256 printable ASCII characters, does not begin with `!` and contains no `#`.',
   },
 } as const satisfies Record<string, { text: string; remedy: string }>
 

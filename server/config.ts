@@ -28,7 +28,7 @@ export const SETTINGS = {
   },
   KV4_SYS_SECRET: {
     unset: 'made and printed once at the first start',
-    meaning: 'Secret of `$sys`, the account that makes accounts; 16 to 256 printable ASCII characters.',
+    meaning: 'Secret of `$sys`, the account that makes accounts; 1 to 256 printable ASCII characters; take a long one where others can reach the server.',
     secret: true,
   },
   KV4_PEPPER: {
@@ -143,8 +143,8 @@ const SCHEMAS = {
   KV4_SYS_SECRET: z
     .string()
     .regex(
-      /^(?!!)(?!.*#)[\x21-\x7e]{16,256}$/,
-      'is not 16 to 256 printable ASCII characters without `#` and a leading `!`',
+      /^(?!!)(?!.*#)[\x21-\x7e]{1,256}$/,
+      'is not 1 to 256 printable ASCII characters without `#` and a leading `!`',
     )
     .optional(),
   KV4_PEPPER: z.string().min(32, 'has fewer than 32 characters').optional(),
