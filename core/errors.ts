@@ -138,7 +138,8 @@ export const CATALOGUE = {
   },
   bad_username: {
     text: 'The user name is not allowed.',
-    remedy: 'It starts with a letter, has 4 to 64 characters: letters, digits, `_`, `-`.',
+    remedy:
+      'It starts with a letter, has 4 to 64 characters: letters, digits, `_`, `-`. An administrator has 1 to 64 letters, digits, `_ . @ + -`, a letter or digit first.',
   },
   username_exists: { text: 'The user name is taken.', remedy: 'Choose another name.' },
   email_exists: {
@@ -155,7 +156,7 @@ export const CATALOGUE = {
   },
   bad_password_format: {
     text: 'The password is not allowed.',
-    remedy: 'A password has 4 to 256 characters and is not just blanks.',
+    remedy: 'A password has 4 to 256 characters without control characters and is not just blanks.',
   },
   bad_secret_format: {
     text: 'The secret is not allowed.',
