@@ -1,0 +1,170 @@
+import { Kv4Error } from '../../errors'
+import type { BucketName } from '../../kv4/bucket-name'
+import type { BucketStore, Store, StoreFeatures } from '../store'
+import { BucketState } from './bucket-state'
+import { Collector } from './collector'
+import { Committer } from './committer'
+import { DataDirectoryError } from './data-directory-error'
+import { DirectoryLock } from './directory-lock'
+import { EmbeddedBucket } from './embedded-bucket'
+import { Environment } from './environment'
+import { StoreKey, behind } from './layout'
+import { decodeBucketNumber, encodeBucketNumber } from './records'
+
+export interface EmbeddedOptions {
+  /** Made when it is not there. */
+  readonly directory: string
+  /**
+   * The disk failed. The process is to log and to exit at once: what was not acknowledged is unknown until the data
+   * is opened again, and every call from now on fails with store_unavailable.
+   */
+  readonly onFatal: (error: Error) => void
+  /** How often an idle live feed says that it is alive, ms. Default 4,000. */
+  readonly heartbeatMs?: number
+  /** A commit that is not on disk after so long is taken for failed, ms. Default 120,000. */
+  readonly stallMs?: number
+}
+
+/** Of the layout; a data directory with a higher one is refused. */
+export const FORMAT_VERSION = 1
+// Of a transaction that only touches the list of buckets.
+const SMALL = 1024
+// Names read at once by `list`.
+const NAMES = 500
+
+/**
+ * Opens, or makes, the store in a data directory.
+ * @throws DataDirectoryError
+ */
+export async function openEmbeddedStore(options: EmbeddedOptions): Promise<EmbeddedStore> {
+  const lock = await DirectoryLock.take(options.directory)
+  let environment: Environment | undefined
+  try {
+    environment = new Environment(options.directory)
+    await checkFormat(environment, options.directory)
+    return new EmbeddedStore(environment, lock, options)
+  } catch (error) {
+    await environment?.close()
+    await lock.release()
+    throw error
+  }
+}
+
+async function checkFormat(environment: Environment, directory: string): Promise<void> {
+  const found = environment.get(StoreKey.format)
+  if (found === undefined) {
+    const first = environment.firstKeyFrom(Buffer.from([0]))
+    if (first !== undefined)
+      throw new DataDirectoryError('data_dir_unreadable', directory, 'it holds records but no format version')
+    await environment.write([[StoreKey.format, Buffer.from(String(FORMAT_VERSION))]])
+    return
+  }
+  const format = Number(found.toString())
+  if (!Number.isSafeInteger(format))
+    throw new DataDirectoryError('data_dir_unreadable', directory, 'its format version is no number')
+  if (format > FORMAT_VERSION)
+    throw new DataDirectoryError(
+      'data_dir_newer',
+      directory,
+      `format ${format}; this version reads up to ${FORMAT_VERSION}`,
+    )
+}
+
+/** All buckets in one LMDB file; see layout.ts for its records and environment.ts for how they reach the disk. */
+export class EmbeddedStore implements Store {
+  readonly features: StoreFeatures = { name: 'embedded', ordered: true, exclusive: true }
+  readonly collector: Collector
+  readonly #committer: Committer
+  readonly #open = new Map<BucketName, BucketState>()
+  readonly #heartbeatMs: number
+
+  constructor(
+    /** For the invariant scan. */
+    readonly environment: Environment,
+    private readonly lock: DirectoryLock,
+    { onFatal, heartbeatMs = 4000, stallMs = 120_000 }: EmbeddedOptions,
+  ) {
+    this.#heartbeatMs = heartbeatMs
+    this.#committer = new Committer(environment, { onFatal, stallMs })
+    this.collector = new Collector(environment, this.#committer)
+    this.collector.wake()
+  }
+
+  async create(bucket: BucketName): Promise<boolean> {
+    const key = StoreKey.bucket(bucket)
+    return this.#committer.submit(SMALL, (pending) => {
+      if (pending.get(key) !== undefined) return false
+      const next = pending.get(StoreKey.nextBucket)
+      const id = next === undefined ? 1 : decodeBucketNumber(next)
+      pending.put(StoreKey.nextBucket, encodeBucketNumber(id + 1))
+      pending.put(key, encodeBucketNumber(id))
+      return true
+    })
+  }
+
+  async open(bucket: BucketName): Promise<BucketStore> {
+    this.#committer.check()
+    const state = this.#state(bucket)
+    if (state === undefined || state.dropped) throw new Kv4Error('bucket_not_found')
+    state.handles++
+    return new EmbeddedBucket(state, this.environment, this.#committer, this.#heartbeatMs, () => {
+      if (--state.handles === 0 && this.#open.get(bucket) === state) this.#open.delete(bucket)
+    })
+  }
+
+  async drop(bucket: BucketName): Promise<boolean> {
+    const key = StoreKey.bucket(bucket)
+    const dropped = await this.#committer.submit(SMALL, (pending) => {
+      const found = pending.get(key)
+      if (found === undefined) return undefined
+      const id = decodeBucketNumber(found)
+      pending.remove(key)
+      pending.put(StoreKey.dropped(id), Buffer.alloc(0))
+      // From here on no write to it is planned and nothing reads it, though its name is still on disk.
+      const open = this.#open.get(bucket)
+      const state = open?.id === id ? open : new BucketState(bucket, id, this.environment)
+      state.dropped = true
+      this.#open.set(bucket, state)
+      return state
+    })
+    if (dropped === undefined) return false
+    if (this.#open.get(bucket) === dropped) this.#open.delete(bucket)
+    dropped.wake()
+    this.collector.wake()
+    return true
+  }
+
+  async *list(): AsyncIterable<BucketName> {
+    let start = StoreKey.buckets
+    const end = behind(start)
+    for (;;) {
+      this.#committer.check()
+      const keys = [...this.environment.keys({ start, end, limit: NAMES })]
+      for (const key of keys) yield StoreKey.nameOf(key)
+      if (keys.length < NAMES) return
+      start = Buffer.concat([keys.at(-1)!, Buffer.from([0])])
+    }
+  }
+
+  async ping(): Promise<void> {
+    this.#committer.check()
+  }
+
+  async close(): Promise<void> {
+    for (const state of this.#open.values()) state.wake()
+    await this.collector.stop()
+    await this.#committer.close()
+    await this.environment.close()
+    await this.lock.release()
+  }
+
+  #state(bucket: BucketName): BucketState | undefined {
+    const open = this.#open.get(bucket)
+    if (open !== undefined) return open
+    const found = this.environment.get(StoreKey.bucket(bucket))
+    if (found === undefined) return undefined
+    const state = new BucketState(bucket, decodeBucketNumber(found), this.environment)
+    this.#open.set(bucket, state)
+    return state
+  }
+}

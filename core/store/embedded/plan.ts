@@ -1,0 +1,210 @@
+import type { Address, Place } from '../../kv4/address'
+import { LEVELS } from '../store'
+import type { Outcome, PutCurrent, PutSample, PutVersion } from '../store'
+import type { BucketState } from './bucket-state'
+import {
+  NUMBER_BYTES,
+  PREFIX_BYTES,
+  RECORD,
+  addressKey,
+  expiryKey,
+  feedKey,
+  layerPrefix,
+  livePathKey,
+  rollupKey,
+  startsWith,
+  versionNumberOf,
+} from './layout'
+import type { Pending } from './pending'
+import type { Prepared } from './prepare'
+import {
+  decodeAggregate,
+  decodeCount,
+  decodeKeyState,
+  encodeAggregate,
+  encodeCount,
+  encodeKeyState,
+  encodeNumber,
+  entryExp,
+  entryNumber,
+  seqOf,
+  stampSeq,
+} from './records'
+import type { KeyState } from './records'
+import { aggregateOf, merge, periodAt } from './rollup'
+
+const NEVER_WRITTEN: KeyState = { live: false, exp: undefined }
+
+/** What one transaction has given out so far: the latest version numbers, by address key. */
+export type LatestNumbers = Map<string, number>
+
+/**
+ * Plans writes into a transaction: all records of a write, or none when it conflicts. The common case, a new version
+ * of a live key, costs one lookup and two records: the version and its feed entry.
+ */
+export function planWrites(
+  pending: Pending,
+  bucket: BucketState,
+  writes: readonly Prepared[],
+  latest: LatestNumbers,
+): Outcome[] {
+  // Later writes to an address that conflicted were made on a wrong assumption.
+  const conflicted = new Set<string>()
+  return writes.map((prepared): Outcome => {
+    switch (prepared.write.kind) {
+      case 'versioned': {
+        const { write, key, record } = prepared as Prepared & { write: PutVersion }
+        const address = key.subarray(0, key.length - NUMBER_BYTES)
+        const id = address.toString('latin1')
+        if (conflicted.has(id) || write.version.n !== latestNumber(pending, latest, id, address) + 1) {
+          conflicted.add(id)
+          return 'conflict'
+        }
+        latest.set(id, write.version.n)
+        planVersion(pending, bucket, write, key, record)
+        return 'stored'
+      }
+      case 'current': {
+        const { write, key, record } = prepared as Prepared & { write: PutCurrent }
+        const entry = addressKey(bucket.id, RECORD.current, write.address)
+        const id = entry.toString('latin1')
+        const before = pending.get(entry)
+        if (conflicted.has(id) || write.over !== (before === undefined ? 0 : entryNumber(before))) {
+          conflicted.add(id)
+          return 'conflict'
+        }
+        planCurrent(pending, bucket, write, entry, before, key, record)
+        return 'stored'
+      }
+      case 'series': {
+        const { write, key, record } = prepared as Prepared & { write: PutSample }
+        if (pending.get(key) === undefined) planSample(pending, bucket, write, key, record)
+        return 'stored'
+      }
+    }
+  })
+}
+
+function latestNumber(pending: Pending, latest: LatestNumbers, id: string, address: Buffer): number {
+  const planned = latest.get(id)
+  if (planned !== undefined) return planned
+  const newest = pending.reader.firstKeyFrom(address)
+  return newest !== undefined && startsWith(newest, address) ? versionNumberOf(newest) : 0
+}
+
+function appendToFeed(pending: Pending, bucket: BucketState, key: Buffer, record: Buffer): void {
+  const seq = ++bucket.seq
+  stampSeq(record, seq)
+  pending.append(feedKey(bucket.id, seq), key.subarray(PREFIX_BYTES))
+}
+
+function planVersion(
+  pending: Pending,
+  bucket: BucketState,
+  { address, version, renews }: PutVersion,
+  key: Buffer,
+  record: Buffer,
+): void {
+  appendToFeed(pending, bucket, key, record)
+  pending.append(key, record)
+  if (version.op === 'update' && version.n > 1 && version.exp === undefined && !renews) return
+
+  const row = addressKey(bucket.id, RECORD.keyRow, address)
+  const found = pending.get(row)
+  const before = found === undefined ? NEVER_WRITTEN : decodeKeyState(found)
+  const live = version.op !== 'delete'
+  const after: KeyState = { live, exp: live ? version.exp : undefined }
+  if (found === undefined || before.live !== after.live || before.exp !== after.exp)
+    pending.put(row, encodeKeyState(after))
+  planExpiry(pending, bucket, RECORD.version, address, before.exp, after.exp, version.n)
+  planLiveness(pending, bucket, address, before.live, after.live)
+}
+
+function planCurrent(
+  pending: Pending,
+  bucket: BucketState,
+  { address, version }: PutCurrent,
+  entry: Buffer,
+  before: Buffer | undefined,
+  key: Buffer,
+  record: Buffer,
+): void {
+  // The feed keeps only the last word about a current entry.
+  if (before !== undefined) pending.remove(feedKey(bucket.id, seqOf(before)))
+  const tombstone = addressKey(bucket.id, RECORD.tombstone, address)
+  const buried = before === undefined ? pending.get(tombstone) : undefined
+  if (buried !== undefined) pending.remove(feedKey(bucket.id, seqOf(buried)))
+
+  const seq = ++bucket.seq
+  stampSeq(record, seq)
+  // Not appended: the next write of this transaction may take it out again.
+  pending.put(feedKey(bucket.id, seq), key.subarray(PREFIX_BYTES))
+  const live = version.op !== 'delete'
+  if (live) {
+    if (buried !== undefined) pending.remove(tombstone)
+  } else if (before !== undefined) pending.remove(entry)
+  pending.put(key, record)
+  const expBefore = before === undefined ? undefined : entryExp(before)
+  planExpiry(pending, bucket, RECORD.current, address, expBefore, live ? version.exp : undefined, version.n)
+  planLiveness(pending, bucket, address, before !== undefined, live)
+}
+
+function planSample(
+  pending: Pending,
+  bucket: BucketState,
+  { address, sample }: PutSample,
+  key: Buffer,
+  record: Buffer,
+): void {
+  appendToFeed(pending, bucket, key, record)
+  // Not appended: the same sample may come again in this transaction.
+  pending.put(key, record)
+  const row = addressKey(bucket.id, RECORD.keyRow, address)
+  if (pending.get(row) === undefined) {
+    pending.put(row, encodeKeyState({ live: true, exp: undefined }))
+    planLiveness(pending, bucket, address, false, true)
+  }
+  const added = aggregateOf(sample.v)
+  const period = periodAt(sample.at)
+  const { layer, path } = address
+  for (const grouping of [{ layer }, { layer, path }, address])
+    for (let level = 0; level < LEVELS.length; level++) {
+      const rollup = rollupKey(bucket.id, grouping, level, period.slice(0, level + 1))
+      const sum = pending.get(rollup)
+      pending.put(rollup, encodeAggregate(merge(sum && decodeAggregate(sum), added)))
+    }
+}
+
+function planExpiry(
+  pending: Pending,
+  bucket: BucketState,
+  kind: typeof RECORD.version | typeof RECORD.current,
+  address: Address,
+  before: number | undefined,
+  after: number | undefined,
+  n: number,
+): void {
+  if (before !== undefined && before !== after) pending.remove(expiryKey(bucket.id, before, kind, address))
+  if (after !== undefined) pending.put(expiryKey(bucket.id, after, kind, address), encodeNumber(n))
+}
+
+function planLiveness(
+  pending: Pending,
+  bucket: BucketState,
+  place: Place,
+  before: boolean,
+  after: boolean,
+): void {
+  if (before === after) return
+  const paths = count(pending, livePathKey(bucket.id, place), after)
+  if (paths === (after ? 1 : 0)) count(pending, layerPrefix(bucket.id, RECORD.liveLayer, place.layer), after)
+}
+
+/** One more or one less; a count of nothing is no record. */
+function count(pending: Pending, key: Buffer, up: boolean): number {
+  const found = pending.get(key)
+  const counted = (found === undefined ? 0 : decodeCount(found)) + (up ? 1 : -1)
+  if (counted > 0) pending.put(key, encodeCount(counted))
+  else pending.remove(key)
+  return counted
+}
