@@ -27,12 +27,16 @@ export const Selector = {
    * @throws bad_key, bad_secondary_key; bad_request for more than one
    */
   parse(query: SelectorQuery): Selector | undefined {
-    const slots = SLOTS.filter((slot) => query[slot] !== undefined)
-    if (slots.length + (query.k === undefined ? 0 : 1) > 1)
-      throw new Kv4Error('bad_request', { fields: { reason: 'more than one of k, k2, k3, k4' } })
-    if (query.k !== undefined) return { kind: 'key', key: Key.parse(query.k) }
-    const [slot] = slots
-    return slot === undefined ? undefined : { kind: 'slot', slot, value: secondaryKey(query[slot]!) }
+    let selector: Selector | undefined =
+      query.k === undefined ? undefined : { kind: 'key', key: Key.parse(query.k) }
+    for (const slot of SLOTS) {
+      const value = query[slot]
+      if (value === undefined) continue
+      if (selector !== undefined)
+        throw new Kv4Error('bad_request', { fields: { reason: 'more than one of k, k2, k3, k4' } })
+      selector = { kind: 'slot', slot, value: secondaryKey(value) }
+    }
+    return selector
   },
 
   /** The live entry; undefined: there is none. */
@@ -44,7 +48,7 @@ export const Selector = {
   ): Promise<Entry | undefined> {
     if (selector.kind === 'slot') return bucket.find(place, selector.slot, selector.value, options)
     const { key } = selector
-    const version = await bucket.get({ ...place, key }, options)
+    const version = await bucket.get({ layer: place.layer, path: place.path, key }, options)
     return version && { key, version }
   },
 }
