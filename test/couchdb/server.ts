@@ -93,6 +93,7 @@ export class CouchServer {
     if (first === '_up') return send(response, 200, { status: 'ok' })
     if (first === '_session')
       return send(response, 200, { ok: true, userCtx: { name: this.#user, roles: ['_admin'] } })
+    if (first === '_membership') return send(response, 200, { all_nodes: ['a'], cluster_nodes: ['a'] })
     if (first === '_all_dbs') return send(response, 200, this.#list(url.searchParams))
     if (path === '' && method === 'PUT') return this.#create(first, response)
     const database = this.#databases.get(first)

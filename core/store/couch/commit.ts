@@ -26,8 +26,9 @@ import type { CouchLog } from './log'
  * 202 is a write that fewer copies than a quorum hold. It is sent again as it is, under its revision, until a quorum
  * has it; if another branch wins meanwhile, ours is taken back and the write has conflicted.
  *
- * CouchDB lets an id be written again after it was deleted. Versions and samples are deleted by pruning only, so a
- * new revision of a higher generation than 1 means that the write came too late: it is deleted again.
+ * CouchDB lets an id be written again after it was deleted, and gives it a revision of a higher generation than 1.
+ * A sample of which that happens was forgotten by pruning, a version too if there is a later one: the write came too
+ * late and is deleted again. Without a later one the number was given up by all who tried for it, and is free.
  */
 interface Item {
   readonly write: Write
@@ -185,14 +186,32 @@ export class Commit {
 
   /** Settles writes that are in CouchDB: for good, unless too few copies have them or they came too late. */
   async #accept(arrived: readonly Arrived[], outcomes: Outcome[]): Promise<void> {
-    const late: Arrived[] = []
+    const again = arrived.filter(({ item, rev }) => item.write.kind !== 'current' && generation(rev) > 1)
+    const late = await this.#late(again)
     const unconfirmed: Arrived[] = []
     for (const each of arrived)
-      if (each.item.write.kind !== 'current' && generation(each.rev) > 1) late.push(each)
+      if (late.has(each)) continue
       else if (!each.quorum) unconfirmed.push(each)
       else this.#settle(each.item, outcomes, 'stored', each.rev)
-    await this.#takeBack(late, outcomes)
+    await this.#takeBack([...late], outcomes)
     if (unconfirmed.length > 0) await this.#confirm(unconfirmed, outcomes)
+  }
+
+  async #late(again: readonly Arrived[]): Promise<ReadonlySet<Arrived>> {
+    const late = new Set(again)
+    const versions = again.flatMap((each) =>
+      each.item.write.kind === 'versioned' ? [{ each, write: each.item.write }] : [],
+    )
+    const rows = await this.database.queryDocs(
+      versions.map(({ write }) => {
+        const { start, end } = Ids.versions(write.address, write.version.n)
+        return { startkey: start, endkey: end, limit: 1 }
+      }),
+    )
+    versions.forEach(({ each }, i) => {
+      if (rows[i]!.length === 0) late.delete(each)
+    })
+    return late
   }
 
   /** Brings documents that too few copies may hold to a quorum. Throws `store_unavailable` when there is none now. */
@@ -210,11 +229,16 @@ export class Commit {
     if (status !== 201 || results.length > 0) throw unavailable('too few copies of CouchDB are up')
     const rows = await this.database.docs(copies.map(({ _id }) => _id))
     const lost: Arrived[] = []
+    let unseen = 0
     unconfirmed.forEach((each, i) => {
-      if (rows[i]?.value?.rev === each.rev) this.#settle(each.item, outcomes, 'stored', each.rev)
-      else lost.push(each)
+      const { doc, value } = rows[i]!
+      if (value?.rev === each.rev) this.#settle(each.item, outcomes, 'stored', each.rev)
+      else if (doc) lost.push(each)
+      else unseen++
     })
     await this.#takeBack(lost, outcomes)
+    // Read from a copy that does not have it yet.
+    if (unseen > 0) throw unavailable('a copy of CouchDB is behind')
   }
 
   /** Removes revisions of ours that must not stay. A sample that was there before, or was forgotten, counts as stored. */

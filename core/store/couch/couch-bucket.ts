@@ -51,7 +51,7 @@ export class CouchBucket implements BucketStore {
     log: CouchLog,
     private readonly onClose: () => void,
   ) {
-    this.#heads = new Heads(new ReadQueue(database))
+    this.#heads = new Heads(database, new ReadQueue(database))
     this.#commit = new Commit(database, this.#heads, writer, graceMs, log)
     this.#listings = new Listings(database)
     this.#series = new Series(database)

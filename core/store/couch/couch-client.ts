@@ -40,12 +40,14 @@ interface NanoLogEntry {
 }
 
 /**
- * One request, one answer, through nano. Holds no state but the connections that fetch keeps alive.
+ * One request, one answer, through nano. Connections are kept alive by fetch.
  *
  * nano gives a body without its status, and 201 is not 202 here: its log hook is called with both, just before.
  */
 export class CouchClient {
   readonly #request: (request: NanoRequest) => Promise<unknown>
+  /** Documents may have several copies that do not agree at every moment. Set once, when the server is checked. */
+  clustered = false
   readonly #statuses = new WeakMap<object, number>()
 
   constructor(

@@ -157,6 +157,21 @@ export class CouchDatabase {
     return wanted.map((_, i) => results[i]?.docs[0]?.ok as Document | undefined)
   }
 
+  /** The documents of these ids as a quorum of copies knows them, in the order asked; undefined: none, or deleted. */
+  async quorum<Document extends StoredDocument>(
+    ids: readonly string[],
+  ): Promise<readonly (Document | undefined)[]> {
+    const { results } = await this.send<BulkGetAnswer>({
+      method: 'POST',
+      path: '_bulk_get',
+      body: { docs: ids.map((id) => ({ id })) },
+    })
+    return ids.map((_, i) => {
+      const leaves = (results[i]?.docs ?? []).flatMap(({ ok }) => (ok && !ok._deleted ? [ok] : []))
+      return leaves.sort((a, b) => byRevision(b._rev!, a._rev!))[0] as Document | undefined
+    })
+  }
+
   /** Makes the design document, or makes it right again. @throws bucket_not_found */
   async ensureDesign(): Promise<void> {
     for (;;) {
@@ -181,4 +196,9 @@ function rowsOf<Row>(results: readonly Rows<Row>[], expected: number): readonly 
     if (rows === undefined) throw unavailable(`CouchDB failed a query: ${error} ${reason}`)
     return rows
   })
+}
+
+/** CouchDB's own choice of a winner: the longest history, then the greatest hash. */
+function byRevision(a: string, b: string): number {
+  return Number.parseInt(a, 10) - Number.parseInt(b, 10) || (a < b ? -1 : a > b ? 1 : 0)
 }

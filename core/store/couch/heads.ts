@@ -1,6 +1,6 @@
 import { type Address, addressId } from '../../kv4/address'
 import type { Version } from '../../kv4/version'
-import type { DocsQuery, DocsRow } from './couch-database'
+import type { CouchDatabase, DocsQuery, DocsRow } from './couch-database'
 import { type VersionDocument, versionOf } from './documents'
 import { Ids } from './ids'
 import { KnownHeads } from './known-heads'
@@ -19,11 +19,19 @@ function queryOf(address: Address, kind: Kind): DocsQuery {
   return { startkey: end, endkey: start, descending: true, limit: 1, include_docs: true }
 }
 
-/** The latest version of addresses, and the memory of them. */
+/**
+ * The latest version of addresses, and the memory of them.
+ *
+ * `_all_docs` reads one copy, which in a cluster may lack what a quorum has acknowledged. There what it says is
+ * followed up by a quorum's reading of the next number, until there is none.
+ */
 export class Heads {
   readonly #known = new KnownHeads()
 
-  constructor(private readonly queue: ReadQueue) {}
+  constructor(
+    private readonly database: CouchDatabase,
+    private readonly queue: ReadQueue,
+  ) {}
 
   /** In the order asked; undefined: not there. */
   async read(
@@ -32,16 +40,41 @@ export class Heads {
     const rows = await this.queue.read<VersionDocument>(
       wanted.map(({ address, kind }) => queryOf(address, kind)),
     )
-    return wanted.map(({ address, kind }, i) => {
+    const found = wanted.map((_, i): Head | undefined => {
       const row: DocsRow<VersionDocument> | undefined = rows[i]?.[0]
-      if (!row?.doc || row.value === undefined) {
-        this.forget(address, kind)
-        return undefined
-      }
-      const head = { version: versionOf(row.doc), rev: row.value.rev }
-      this.remember(address, kind, head.version.n, head.rev)
-      return head
+      return row?.doc && row.value ? { version: versionOf(row.doc), rev: row.value.rev } : undefined
     })
+    if (this.database.client.clustered) await this.#followUp(wanted, found)
+    wanted.forEach(({ address, kind }, i) => {
+      const head = found[i]
+      if (head === undefined) this.forget(address, kind)
+      else this.remember(address, kind, head.version.n, head.rev)
+    })
+    return found
+  }
+
+  async #followUp(
+    wanted: readonly { readonly address: Address; readonly kind: Kind }[],
+    found: (Head | undefined)[],
+  ): Promise<void> {
+    let open = wanted.map((_, i) => i)
+    while (open.length > 0) {
+      const documents = await this.database.quorum<VersionDocument>(
+        open.map((i) => {
+          const { address, kind } = wanted[i]!
+          return kind === 'current'
+            ? Ids.current(address)
+            : Ids.version(address, (found[i]?.version.n ?? 0) + 1)
+        }),
+      )
+      open = open.filter((i, asked) => {
+        const document = documents[asked]
+        const current = wanted[i]!.kind === 'current'
+        if (document !== undefined) found[i] = { version: versionOf(document), rev: document._rev! }
+        else if (current) found[i] = undefined
+        return document !== undefined && !current
+      })
+    }
   }
 
   known(address: Address, kind: Kind): { readonly n: number; readonly rev?: string } | undefined {

@@ -57,6 +57,10 @@ interface Session {
   readonly userCtx?: { readonly name: string | null; readonly roles: readonly string[] }
 }
 
+interface Membership {
+  readonly cluster_nodes: readonly string[]
+}
+
 async function ask<Body>(client: CouchClient, path: string): Promise<Body> {
   const { url } = client.endpoint
   try {
@@ -76,7 +80,7 @@ async function ask<Body>(client: CouchClient, path: string): Promise<Body> {
   }
 }
 
-/** Looks whether the server is one that the adapter can work with. @throws CouchSetupError */
+/** Looks whether the server is one that the adapter can work with, and whether it is a cluster. @throws CouchSetupError */
 export async function checkServer(client: CouchClient, log: CouchLog): Promise<void> {
   const { url } = client.endpoint
   const { couchdb, version = '' } = await ask<Welcome>(client, '')
@@ -100,4 +104,5 @@ export async function checkServer(client: CouchClient, log: CouchLog): Promise<v
     )
   if (!Array.isArray(await ask<unknown>(client, '_all_dbs?limit=1')))
     throw new CouchSetupError(`CouchDB at ${url} is not set up: it cannot list its databases`)
+  client.clustered = (await ask<Membership>(client, '_membership')).cluster_nodes.length > 1
 }
