@@ -127,7 +127,11 @@ export async function* changesSince(
       lastWord = Date.now()
       yield { changes, cursor: cursorAt(bucket, seq) }
     }
-    if (full) continue
+    if (full) {
+      // Reading never waits, so a reader that does not either would keep everybody else from their turn.
+      await new Promise((resolve) => setImmediate(resolve))
+      continue
+    }
     if (!live) return
     const silence = Date.now() - lastWord
     if (silence >= heartbeatMs) {

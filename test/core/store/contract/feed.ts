@@ -312,6 +312,7 @@ export function feedContract(bench: StoreBench): void {
           for (const change of changes) if (change.kind === 'versioned') told.push(change.version.n)
           cursor = next
           if (last) break
+          await new Promise((resolve) => setTimeout(resolve, 1))
         }
         await writing
         expect([...new Set(told)]).toEqual(Array.from({ length: 60 }, (_, i) => i + 1))
