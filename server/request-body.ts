@@ -81,16 +81,15 @@ function collect(request: IncomingMessage, declared: number | undefined, limit: 
       ;(chunks ??= []).push(chunk)
     })
     request.on('end', () => resolve(chunks === undefined ? Buffer.alloc(0) : Buffer.concat(chunks, size)))
-    request.on('error', reject)
-    // A connection that breaks half-way ends in 'close' without 'end'; after 'end' this changes nothing.
-    request.on('close', () => reject(new CallerGone()))
+    // Of a request from outside every error is the connection's; one that breaks half-way always has it.
+    request.on('error', (cause) => reject(new CallerGone(cause)))
   })
 }
 
 /** The connection broke before the request was whole: there is nobody to answer. */
 export class CallerGone extends Error {
-  constructor() {
-    super('the caller has gone')
+  constructor(cause: unknown) {
+    super('the caller has gone', { cause })
     this.name = 'CallerGone'
   }
 }

@@ -6,18 +6,25 @@ import type { Json } from '../core'
 export const MAX_DEPTH = 64
 
 // How far a string is walked before the search for its end goes to the (faster, but dearer to call) native indexOf.
-const WALK = 24
-// Integers of so many digits are exact without looking.
-const SAFE_DIGITS = 15
+const WALK = 32
+// Integers of so many digits are exact, and decimals of so many neither too large nor too small, without looking.
+const EXACT_DIGITS = 15
+const ORDINARY_DIGITS = 300
 // Objects with more names than this are checked with a Set.
-const LINEAR_NAMES = 12
+const LINEAR_NAMES = 16
 
 const QUOTE = 0x22
-const COMMA = 0x2c
+const PLUS = 0x2b
+const MINUS = 0x2d
+const DOT = 0x2e
+const ZERO = 0x30
+const NINE = 0x39
 const COLON = 0x3a
 const OPEN_ARRAY = 0x5b
 const BACKSLASH = 0x5c
 const CLOSE_ARRAY = 0x5d
+const UPPER_E = 0x45
+const LOWER_E = 0x65
 const LOWER_U = 0x75
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
@@ -27,14 +34,13 @@ const CLOSE_OBJECT = 0x7d
  * refused are invalid UTF-8, more than 64 levels, a name twice in one object, the names `__proto__` and
  * `constructor.prototype`, escaped lone surrogates, integers that come back with other digits, and numbers that
  * become Infinity or 0. A decimal fraction is taken as the nearest double.
- * @throws bad_json with `reason`, and `at` (the character) where it is known
+ * @throws bad_json with `reason`, and `at` (the byte) where it is known
  */
 export function parseStrictJson(bytes: Buffer): Json {
   if (!isUtf8(bytes)) throw refusal('not valid UTF-8')
-  const text = bytes.toString('utf8')
-  scan(text)
+  scan(bytes)
   try {
-    return JSON.parse(text) as Json
+    return JSON.parse(bytes.toString('utf8')) as Json
   } catch {
     // The message of the parser quotes the body, which may hold a secret.
     throw refusal('not JSON')
@@ -46,129 +52,168 @@ function refusal(reason: string, at?: number): Kv4Error {
 }
 
 /**
+ * The names of the objects that are open, as places in the body: those of the innermost are on top, from `base[depth]`
+ * on. Comparing places instead of strings leaves nothing for the garbage collector. One scan runs at a time.
+ */
+const base = new Int32Array(MAX_DEPTH + 1)
+const nameStart: number[] = []
+const nameEnd: number[] = []
+const nameHash: number[] = []
+// Of an object with many names, or with one that has an escape: all of them, decoded.
+const sets: (Set<string> | undefined)[] = new Array<undefined>(MAX_DEPTH + 1).fill(undefined)
+// The name whose value is being read.
+const openStart = new Int32Array(MAX_DEPTH + 1)
+const openEnd = new Int32Array(MAX_DEPTH + 1)
+
+/**
  * One pass that looks at what JSON.parse does not tell. It does not check the grammar, which JSON.parse does
  * afterwards: of text that is not JSON it may refuse or pass any part.
  */
-function scan(text: string): void {
-  const length = text.length
-  // Per level: the names of the object so far, and the one whose value is being read.
-  const names: (string[] | undefined)[] = []
-  const sets: (Set<string> | undefined)[] = []
-  const open: (string | undefined)[] = []
+function scan(bytes: Buffer): void {
+  const length = bytes.length
   let depth = 0
-  let backslash = text.indexOf('\\')
+  let top = 0
+  let backslash = bytes.indexOf(BACKSLASH)
   let i = 0
+  openEnd[0] = 0
 
   while (i < length) {
-    const code = text.charCodeAt(i)
+    const code = bytes[i]!
     if (code === QUOTE) {
       const start = ++i
       let escaped = false
+      let hash = 0
       for (;;) {
-        const near = Math.min(length, i + WALK)
-        while (i < near && text.charCodeAt(i) !== QUOTE && text.charCodeAt(i) !== BACKSLASH) i++
+        const near = i + WALK < length ? i + WALK : length
+        let byte = 0
+        while (i < near && (byte = bytes[i]!) !== QUOTE && byte !== BACKSLASH) {
+          hash = (Math.imul(hash, 31) + byte) | 0
+          i++
+        }
         if (i >= near) {
-          if (backslash !== -1 && backslash < i) backslash = text.indexOf('\\', i)
-          const quote = text.indexOf('"', i)
+          if (backslash !== -1 && backslash < i) backslash = bytes.indexOf(BACKSLASH, i)
+          const quote = bytes.indexOf(QUOTE, i)
           if (quote === -1) throw refusal('not JSON')
           i = backslash !== -1 && backslash < quote ? backslash : quote
         }
-        if (text.charCodeAt(i) === QUOTE) break
+        if (bytes[i] === QUOTE) break
         escaped = true
-        i = escape(text, i)
+        i = escape(bytes, i)
       }
       const end = i++
-      while (i < length && text.charCodeAt(i) <= 0x20) i++
-      if (text.charCodeAt(i) !== COLON || depth === 0) continue
+      while (i < length && bytes[i]! <= 0x20) i++
+      if (bytes[i] !== COLON || depth === 0) continue
       i++
-      const name = escaped ? unescaped(text, start, end) : text.slice(start, end)
-      if (name === '__proto__' || (name === 'prototype' && open[depth - 1] === 'constructor'))
-        throw refusal(`the name ${name} is not allowed`, start)
-      if (isKnown(names, sets, depth, name)) throw refusal('a name twice in one object', start)
-      open[depth] = name
+
+      if (end - start >= 9 && isDangerous(bytes, start, end, depth, escaped))
+        throw refusal('a name that would reach the prototype', start)
+      let set = sets[depth]
+      if (set === undefined && (escaped || top - base[depth]! >= LINEAR_NAMES)) {
+        set = sets[depth] = new Set()
+        for (let j = base[depth]!; j < top; j++) set.add(nameAt(bytes, nameStart[j]!, nameEnd[j]!))
+      }
+      if (set !== undefined) {
+        const size = set.size
+        if (set.add(nameAt(bytes, start, end)).size === size)
+          throw refusal('a name twice in one object', start)
+      } else {
+        for (let j = base[depth]!; j < top; j++)
+          if (nameHash[j] === hash && isSame(bytes, nameStart[j]!, nameEnd[j]!, start, end))
+            throw refusal('a name twice in one object', start)
+        nameStart[top] = start
+        nameEnd[top] = end
+        nameHash[top] = hash
+        top++
+      }
+      openStart[depth] = start
+      openEnd[depth] = end
     } else if (code === OPEN_OBJECT || code === OPEN_ARRAY) {
       if (++depth > MAX_DEPTH) throw refusal(`more than ${MAX_DEPTH} levels`, i)
-      names[depth] = undefined
+      base[depth] = top
       sets[depth] = undefined
-      open[depth] = undefined
+      openStart[depth] = 0
+      openEnd[depth] = 0
       i++
     } else if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) {
-      if (depth > 0) depth--
+      if (depth > 0) {
+        top = base[depth]!
+        sets[depth] = undefined
+        depth--
+      }
       i++
-    } else if (code === 0x2d || (code >= 0x30 && code <= 0x39)) {
-      i = number(text, i)
+    } else if (code === MINUS || (code >= ZERO && code <= NINE)) {
+      i = number(bytes, i)
     } else i++
   }
 }
 
-/** Remembers the name; true when the object had it. */
-function isKnown(
-  names: (string[] | undefined)[],
-  sets: (Set<string> | undefined)[],
-  depth: number,
-  name: string,
-): boolean {
-  const known = names[depth]
-  if (known === undefined) {
-    names[depth] = [name]
-    return false
-  }
-  if (known.length < LINEAR_NAMES) {
-    for (let j = 0; j < known.length; j++) if (known[j] === name) return true
-    known.push(name)
-    return false
-  }
-  const set = (sets[depth] ??= new Set(known))
-  if (set.has(name)) return true
-  set.add(name)
-  return false
+function isSame(bytes: Buffer, start: number, end: number, otherStart: number, otherEnd: number): boolean {
+  const length = end - start
+  if (length !== otherEnd - otherStart) return false
+  for (let j = 0; j < length; j++) if (bytes[start + j] !== bytes[otherStart + j]) return false
+  return true
 }
 
-/** From a backslash to behind its escape. */
-function escape(text: string, at: number): number {
-  if (text.charCodeAt(at + 1) !== LOWER_U) return at + 2
-  const unit = hex(text, at + 2)
-  if (unit < 0xd800 || unit > 0xdfff) return at + 6
-  const low =
-    unit <= 0xdbff && text.charCodeAt(at + 6) === BACKSLASH && text.charCodeAt(at + 7) === LOWER_U
-      ? hex(text, at + 8)
-      : 0
-  if (low < 0xdc00 || low > 0xdfff) throw refusal('a lone surrogate', at)
-  return at + 12
+/** `__proto__` anywhere, `prototype` inside of `constructor`; escaped spellings are longer, never shorter. */
+function isDangerous(bytes: Buffer, start: number, end: number, depth: number, escaped: boolean): boolean {
+  if (!escaped && bytes[start] !== 0x5f && bytes[start] !== 0x70) return false
+  const name = nameAt(bytes, start, end)
+  if (name === '__proto__') return true
+  return (
+    name === 'prototype' &&
+    openEnd[depth - 1]! > 0 &&
+    nameAt(bytes, openStart[depth - 1]!, openEnd[depth - 1]!) === 'constructor'
+  )
 }
 
-function hex(text: string, at: number): number {
-  const digits = text.slice(at, at + 4)
-  if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw refusal('not JSON')
-  return Number.parseInt(digits, 16)
-}
-
-function unescaped(text: string, start: number, end: number): string {
+/** What is between two quotes, decoded. */
+function nameAt(bytes: Buffer, start: number, end: number): string {
+  const text = bytes.toString('utf8', start, end)
+  if (!text.includes('\\')) return text
   try {
-    return JSON.parse(text.slice(start - 1, end + 1)) as string
+    return JSON.parse(`"${text}"`) as string
   } catch {
     throw refusal('not JSON')
   }
 }
 
+/** From a backslash to behind its escape. */
+function escape(bytes: Buffer, at: number): number {
+  if (bytes[at + 1] !== LOWER_U) return at + 2
+  const unit = hex(bytes, at + 2)
+  if (unit < 0xd800 || unit > 0xdfff) return at + 6
+  const low =
+    unit <= 0xdbff && bytes[at + 6] === BACKSLASH && bytes[at + 7] === LOWER_U ? hex(bytes, at + 8) : 0
+  if (low < 0xdc00 || low > 0xdfff) throw refusal('a lone surrogate', at)
+  return at + 12
+}
+
+function hex(bytes: Buffer, at: number): number {
+  const digits = bytes.toString('latin1', at, at + 4)
+  if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw refusal('not JSON')
+  return Number.parseInt(digits, 16)
+}
+
 /** From the first character of a number to behind it. */
-function number(text: string, start: number): number {
+function number(bytes: Buffer, start: number): number {
   let i = start
   let digits = 0
   let integer = true
-  for (; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code >= 0x30 && code <= 0x39) digits++
-    else if (code === 0x2e || code === 0x65 || code === 0x45 || code === 0x2b) integer = false
-    else if (code === COMMA || code !== 0x2d) break
+  let power = false
+  for (; i < bytes.length; i++) {
+    const code = bytes[i]!
+    if (code >= ZERO && code <= NINE) digits++
+    else if (code === DOT) integer = false
+    else if (code === LOWER_E || code === UPPER_E) power = true
+    else if (code !== MINUS && code !== PLUS) break
   }
-  if (integer && digits <= SAFE_DIGITS) return i
-  const token = text.slice(start, i)
+  if (!power && digits <= (integer ? EXACT_DIGITS : ORDINARY_DIGITS)) return i
+  const token = bytes.toString('latin1', start, i)
   const value = Number(token)
   if (!Number.isFinite(value)) throw refusal('a number too large for a double', start)
   if (value === 0 && /^[^eE]*[1-9]/.test(token)) throw refusal('a number too small for a double', start)
   // JSON.stringify writes the shortest digits that come back to the same double, which need not be its exact value.
-  if (integer && /^-?\d+$/.test(token) && BigInt(token) !== BigInt(value) && String(value) !== token)
+  if (/^-?\d+$/.test(token) && BigInt(token) !== BigInt(value) && String(value) !== token)
     throw refusal('an integer that a double cannot hold; send it as a string', start)
   return i
 }

@@ -86,7 +86,9 @@ describe('binder', () => {
           seen.push('stop ' + name)
         },
       })
-    await expect(mount(noting('a'), noting('b'), noting('c', true), noting('d')).start()).rejects.toThrow('no')
+    await expect(mount(noting('a'), noting('b'), noting('c', true), noting('d')).start()).rejects.toThrow(
+      'no',
+    )
     expect(seen).toEqual(['start a', 'start b', 'start c', 'stop b', 'stop a'])
   })
 })

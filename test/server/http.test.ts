@@ -38,16 +38,19 @@ describe('the envelope', () => {
     expect(json).toEqual({ v: 'locked', s: 'error', d: { hint: 'public' } })
   })
 
-  test.each(['bug', 'text'])('a failure that nobody meant (%s) is internal and tells nothing', async (how) => {
-    const { status, json, headers } = await ask('GET', '/_probe/fail?how=' + how)
-    expect(status).toBe(500)
-    expect(json).toEqual({ v: 'internal', s: 'error' })
-    const line = world
-      .logged()
-      .split('\n')
-      .find((text) => text.includes(String(headers['x-request-id'])) && text.includes('"level":"error"'))
-    expect(line).toContain('canary-internal')
-  })
+  test.each(['bug', 'text'])(
+    'a failure that nobody meant (%s) is internal and tells nothing',
+    async (how) => {
+      const { status, json, headers } = await ask('GET', '/_probe/fail?how=' + how)
+      expect(status).toBe(500)
+      expect(json).toEqual({ v: 'internal', s: 'error' })
+      const line = world
+        .logged()
+        .split('\n')
+        .find((text) => text.includes(String(headers['x-request-id'])) && text.includes('"level":"error"'))
+      expect(line).toContain('canary-internal')
+    },
+  )
 
   test('unauthorized has one form, whatever the cause', async () => {
     const forms = await Promise.all([
@@ -72,7 +75,8 @@ describe('the envelope', () => {
   })
 
   test('has a status for every code', () => {
-    for (const code of Object.keys(CATALOGUE) as ErrorCode[]) expect(statusOf(code)).toBeGreaterThanOrEqual(400)
+    for (const code of Object.keys(CATALOGUE) as ErrorCode[])
+      expect(statusOf(code)).toBeGreaterThanOrEqual(400)
   })
 })
 
@@ -198,7 +202,12 @@ describe('headers', () => {
 describe('requests', () => {
   test('path and query are decoded once', async () => {
     const { json } = await ask('GET', '//_probe//a%20b///%C3%A9/?x=1%202&y=a+b&y=c', { as: sys })
-    expect(json.v).toMatchObject({ path: '/a b/é', query: { x: '1 2', y: 'c' }, login: '$sys', bucket: '$sys' })
+    expect(json.v).toMatchObject({
+      path: '/a b/é',
+      query: { x: '1 2', y: 'c' },
+      login: '$sys',
+      bucket: '$sys',
+    })
   })
 
   test.each([
@@ -254,7 +263,11 @@ describe('requests', () => {
     ['application/jsonp', 415],
     ['multipart/form-data; boundary=x', 415],
   ])('a body of type %s', async (type, status) => {
-    const answer = await ask('PUT', '/_probe', { as: sys, body: '{"a":1}', headers: { 'Content-Type': type } })
+    const answer = await ask('PUT', '/_probe', {
+      as: sys,
+      body: '{"a":1}',
+      headers: { 'Content-Type': type },
+    })
     expect(answer.status).toBe(status)
   })
 
@@ -339,7 +352,11 @@ describe('requests', () => {
 describe('bytes that are not a request', () => {
   test.each([
     ['no HTTP', 'hello\r\n\r\n', /^HTTP\/1.1 400/],
-    ['two lengths', 'PUT /_probe HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}', /400/],
+    [
+      'two lengths',
+      'PUT /_probe HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}',
+      /400/,
+    ],
     [
       'length and chunks (smuggling)',
       'PUT /_probe HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',

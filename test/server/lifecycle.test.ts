@@ -32,43 +32,49 @@ afterEach(async () => {
 })
 
 describe('the process', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)('%s under load: every answer is whole, and stays', async (signal) => {
-    const server = start()
-    const port = await server.port
-    // The first login of a chosen secret is slow on purpose.
-    expect((await ask(port, 'GET', '/_data/load', { as: sys })).status).toBe(200)
-    const acknowledged: string[] = []
-    const broken: unknown[] = []
-    let stopping = false
-    const writers = Array.from({ length: 8 }, async (_, writer) => {
-      for (let i = 0; ; i++) {
-        const key = `w${writer}-${i}`
-        try {
-          const { status, json } = await ask(port, 'PUT', '/_data/load', { as: sys, body: { k: key, v: i } })
-          if (status === 201 && json.s === 'ok') acknowledged.push(key)
-          else broken.push(json)
-        } catch (error) {
-          // Nobody is there any more: the request was never taken.
-          if (!stopping || (error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') broken.push(error)
-          return
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s under load: every answer is whole, and stays',
+    async (signal) => {
+      const server = start()
+      const port = await server.port
+      // The first login of a chosen secret is slow on purpose.
+      expect((await ask(port, 'GET', '/_data/load', { as: sys })).status).toBe(200)
+      const acknowledged: string[] = []
+      const broken: unknown[] = []
+      let stopping = false
+      const writers = Array.from({ length: 8 }, async (_, writer) => {
+        for (let i = 0; ; i++) {
+          const key = `w${writer}-${i}`
+          try {
+            const { status, json } = await ask(port, 'PUT', '/_data/load', {
+              as: sys,
+              body: { k: key, v: i },
+            })
+            if (status === 201 && json.s === 'ok') acknowledged.push(key)
+            else broken.push(json)
+          } catch (error) {
+            // Nobody is there any more: the request was never taken.
+            if (!stopping || (error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') broken.push(error)
+            return
+          }
         }
-      }
-    })
-    await sleep(300)
-    stopping = true
-    server.child.kill(signal)
-    await Promise.all(writers)
-    expect(await server.exit).toEqual({ code: 0, signal: null })
-    // A connection that was still in the kernel's queue is reset unheard; it had no answer, so it was not promised.
-    expect(broken.filter((error) => (error as NodeJS.ErrnoException).code !== 'ECONNRESET')).toEqual([])
-    expect(acknowledged.length).toBeGreaterThan(8)
-    expect(server.output()).toContain('"msg":"ended"')
+      })
+      await sleep(300)
+      stopping = true
+      server.child.kill(signal)
+      await Promise.all(writers)
+      expect(await server.exit).toEqual({ code: 0, signal: null })
+      // A connection that was still in the kernel's queue is reset unheard; it had no answer, so it was not promised.
+      expect(broken.filter((error) => (error as NodeJS.ErrnoException).code !== 'ECONNRESET')).toEqual([])
+      expect(acknowledged.length).toBeGreaterThan(8)
+      expect(server.output()).toContain('"msg":"ended"')
 
-    const again = start()
-    const { json } = await ask(await again.port, 'GET', '/_data/load?limit=10000', { as: sys })
-    const kept = new Set<string>(json.v)
-    expect(acknowledged.filter((key) => !kept.has(key))).toEqual([])
-  })
+      const again = start()
+      const { json } = await ask(await again.port, 'GET', '/_data/load?limit=10000', { as: sys })
+      const kept = new Set<string>(json.v)
+      expect(acknowledged.filter((key) => !kept.has(key))).toEqual([])
+    },
+  )
 
   test('makes a secret once, says it once, and keeps the pepper to its owner', async () => {
     const first = start({ KV4_SYS_SECRET: '' })

@@ -53,7 +53,12 @@ describe('the log', () => {
 
   test('holds no secret after all that can go wrong was tried, at the noisiest level', async () => {
     const world = await openWorld({}, { services: [...CATALOG, probe] })
-    const secrets = ['canary-account-secret-012345', 'canary-password', 'canary-guess-0123456789', 'canary-json']
+    const secrets = [
+      'canary-account-secret-012345',
+      'canary-password',
+      'canary-guess-0123456789',
+      'canary-json',
+    ]
     const [account, password, guess, json] = secrets as [string, string, string, string]
     const sys = '$sys:' + SYS_SECRET
     const elena = { email: 'elena@example.com', secret: account, password }

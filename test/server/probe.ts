@@ -20,7 +20,13 @@ export function probe(): Service {
         input: { query: z.object({ n: z.string().regex(/^\d+$/, 'bad_range').optional() }).loose() },
         async run({ path, query, principal, bucket, ifNoneMatch }) {
           return new Reply(
-            { path, query: query as never, login: principal.login, bucket: bucket.name, ifNoneMatch: ifNoneMatch ?? null },
+            {
+              path,
+              query: query as never,
+              login: principal.login,
+              bucket: bucket.name,
+              ifNoneMatch: ifNoneMatch ?? null,
+            },
             { tag: 'v1' },
           )
         },
@@ -54,7 +60,13 @@ export function probe(): Service {
         summary: 'Asks who is calling without having to know.',
         run: async ({ principal }) => principal.login,
       }),
-      route({ method: 'GET', at: '/holder', access: 'holder', summary: 'For holders.', run: async () => 'h' }),
+      route({
+        method: 'GET',
+        at: '/holder',
+        access: 'holder',
+        summary: 'For holders.',
+        run: async () => 'h',
+      }),
       route({ method: 'GET', at: '/system', access: 'system', summary: 'For $sys.', run: async () => 's' }),
       route({
         method: 'GET',
