@@ -297,12 +297,12 @@ export class EngineBucket implements Bucket {
     let removed = 0
     let after: Key | undefined
     for (;;) {
-      const page = await this.entries(place, {
+      const page = await this.keys(place, {
         consistent: true,
         limit: REMOVE_AT_ONCE,
         ...(after !== undefined && { after }),
       })
-      const versions = await Promise.all(page.items.map(({ key }) => this.remove({ ...place, key }, { by })))
+      const versions = await Promise.all(page.items.map((key) => this.remove({ ...place, key }, { by })))
       removed += versions.filter((version) => version !== undefined).length
       if (page.next === undefined) return removed
       after = page.next
