@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { serve } from '../server/main'
 import { addSettingFlags, givenSettingFlags } from './setting-flags'
 
 /** `kv4 serve`: the server in this process, until SIGTERM or SIGINT. */
@@ -16,5 +15,9 @@ Examples:
   kv4 serve --port 8080 --data-dir /var/lib/kv4`,
   )
   addSettingFlags(command)
-  return command.action(() => serve(givenSettingFlags(command)))
+  return command.action(async () => {
+    // Loading the server takes longer than a request that does not need it.
+    const { serve } = await import('../server/main.js')
+    await serve(givenSettingFlags(command))
+  })
 }

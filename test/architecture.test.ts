@@ -67,7 +67,8 @@ function sources(folder: string): string[] {
 }
 
 function resolveFile(from: string, specifier: string): string {
-  const base = join(ROOT, dirname(from), specifier)
+  // import() names the file that the build makes.
+  const base = join(ROOT, dirname(from), specifier.replace(/\.js$/, ''))
   const found = [base + '.ts', join(base, 'index.ts'), base].find((file) => existsSync(file))
   if (found === undefined) throw new Error(`${from} imports ${specifier}, which is not there`)
   return relative(ROOT, found)

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { Store } from '../core'
-import { openCouchStore } from '../core/store/couch/open-couch-store'
-import { openEmbeddedStore } from '../core/store/embedded'
-import { withoutCredentials } from '../server/config'
-import { usage } from './failure'
+import type { Store } from '../../core'
+import { openCouchStore } from '../../core/store/couch/open-couch-store'
+import { openEmbeddedStore } from '../../core/store/embedded'
+import { withoutCredentials } from '../../server/config'
+import { usage } from '../failure'
 
 /** Where a store is: a data directory of the embedded one, or a CouchDB. */
 export type StoreLocation =
