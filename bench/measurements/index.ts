@@ -1,7 +1,12 @@
 import type { Measurement } from '../measurement'
+import { couch } from './couch'
+import { form } from './form'
 import { get } from './get'
+import { json } from './json'
+import { latest } from './latest'
 import { mixed } from './mixed'
 import { put } from './put'
+import { tenants } from './tenants'
 
 /** In the order of the table. */
-export const MEASUREMENTS: readonly Measurement[] = [get, put, mixed]
+export const MEASUREMENTS: readonly Measurement[] = [get, put, mixed, latest, tenants, couch, form, json]
