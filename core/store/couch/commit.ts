@@ -23,8 +23,10 @@ import type { CouchLog } from './log'
  * revision) lets a document in once. When CouchDB stays away longer than the grace, `store_unavailable` is thrown
  * and the writes may or may not have happened.
  *
- * 202 is a write that fewer copies than a quorum hold. It is sent again as it is, under its revision, until a quorum
- * has it; if another branch wins meanwhile, ours is taken back and the write has conflicted.
+ * 202 is a write that fewer copies than a quorum hold. It is sent again as it is, under its revision, which brings it
+ * to every copy that is up; CouchDB answers that with 201 whatever was up, so the copies are then counted. If another
+ * branch wins meanwhile, ours is taken back and the write has conflicted. The same goes for a write that was found
+ * there after its answer was lost. Without a quorum there is no success, though the write may surface later.
  *
  * CouchDB lets an id be written again after it was deleted, and gives it a revision of a higher generation than 1.
  * A sample of which that happens was forgotten by pruning, a version too if there is a later one: the write came too
@@ -226,7 +228,8 @@ export class Commit {
       _revisions: revisions(rev, item.document._rev),
     }))
     const { status, results } = await this.database.bulk(copies, true)
-    if (status !== 201 || results.length > 0) throw unavailable('too few copies of CouchDB are up')
+    if (status !== 201 || results.length > 0 || !(await this.database.hasQuorum()))
+      throw unavailable('too few copies of CouchDB are up')
     const rows = await this.database.docs(copies.map(({ _id }) => _id))
     const lost: Arrived[] = []
     let unseen = 0

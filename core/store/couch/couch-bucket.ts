@@ -33,7 +33,13 @@ import { pruneVersions } from './prune-versions'
 import { ReadQueue } from './read-queue'
 import { Series } from './series'
 
-/** One bucket in CouchDB: each method is a file of this folder. */
+/**
+ * One bucket in CouchDB: each method is a file of this folder.
+ *
+ * On one server the next call sees what was acknowledged. In a cluster that holds for `heads` (read with a quorum);
+ * the others read one copy, which may be some milliseconds behind, and two racing commits of one number may both be
+ * told `stored`, of which one is then appended again (conflicts.ts).
+ */
 export class CouchBucket implements BucketStore {
   readonly #heads: Heads
   readonly #commit: Commit

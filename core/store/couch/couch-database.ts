@@ -172,6 +172,19 @@ export class CouchDatabase {
     })
   }
 
+  /** Whether more than half of the copies of every shard are up now. */
+  async hasQuorum(): Promise<boolean> {
+    if (!this.client.clustered) return true
+    const [{ shards }, { body }] = await Promise.all([
+      this.send<{ readonly shards: Readonly<Record<string, readonly string[]>> }>({ path: '_shards' }),
+      this.client.send<{ readonly all_nodes: readonly string[] }>({ path: '_membership' }),
+    ])
+    const up = new Set(body.all_nodes)
+    return Object.values(shards).every(
+      (copies) => 2 * copies.filter((node) => up.has(node)).length > copies.length,
+    )
+  }
+
   /** Makes the design document, or makes it right again. @throws bucket_not_found */
   async ensureDesign(): Promise<void> {
     for (;;) {
