@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto'
+import type { Kv4Configuration } from './configuration'
+import { SessionCacheError } from './errors'
+import type { Session } from './session'
+
+/** What stands behind all caches. */
+export interface LastTier {
+  /** A session that left the last cache. */
+  keep(session: Session): Promise<void>
+  find(key: string): Promise<Session | undefined>
+  remove(key: string): Promise<void>
+}
+
+const NAMESPACE = 'session-cache'
+const NEGATIVES = 10_000
+/** Longer than that, a session is kept without an end of its own: KV4 takes at most ten years. */
+const MAX_TTL = 10 * 365 * 24 * 3600
+
+/**
+ * A KV4 account as the last tier, over HTTP. A session is an entry of `_data` under `/session-cache`, with what is left
+ * of its life as `ttl`. `keep` and `entry` alone know that.
+ *
+ * Lookups of one key that come together are one request; "there is none" is believed for `negative_ms`.
+ */
+export class Kv4LastTier implements LastTier {
+  readonly #looking = new Map<string, Promise<Session | undefined>>()
+  readonly #missing = new Map<string, number>()
+  readonly #authorization: string
+  readonly #base: string
+
+  constructor(private readonly configuration: Kv4Configuration) {
+    const { url, user, secret } = configuration
+    this.#authorization = 'Basic ' + Buffer.from(`${user}:${secret}`).toString('base64')
+    this.#base = url.replace(/\/+$/, '')
+  }
+
+  async keep(session: Session): Promise<void> {
+    if (session.value === null) {
+      await this.remove(session.key)
+      return
+    }
+    const seconds = session.exp === 0 ? undefined : (session.exp - Date.now()) / 1000
+    if (seconds !== undefined && seconds <= 0) return
+    const ttl = seconds === undefined || seconds > MAX_TTL ? undefined : Math.max(1, Math.ceil(seconds))
+    const { value, at, exp } = session
+    const body = { k: nameOf(session.key), v: { value, at, exp }, ...(ttl === undefined ? {} : { ttl }) }
+    let response = await this.#call('PUT', `/_data/${NAMESPACE}`, body)
+    if (response.code === 'no_namespace') {
+      await this.#call('PUT', `/_ns/${NAMESPACE}`)
+      response = await this.#call('PUT', `/_data/${NAMESPACE}`, body)
+    }
+    if (!response.ok) throw refused(response)
+    this.#missing.delete(session.key)
+  }
+
+  find(key: string): Promise<Session | undefined> {
+    const until = this.#missing.get(key)
+    if (until !== undefined) {
+      if (until > Date.now()) return Promise.resolve(undefined)
+      this.#missing.delete(key)
+    }
+    let looking = this.#looking.get(key)
+    if (looking === undefined) {
+      looking = this.#find(key).finally(() => this.#looking.delete(key))
+      this.#looking.set(key, looking)
+    }
+    return looking
+  }
+
+  async remove(key: string): Promise<void> {
+    const response = await this.#call('DELETE', entry(key))
+    if (!response.ok && !isMissing(response)) throw refused(response)
+    this.#miss(key)
+  }
+
+  async #find(key: string): Promise<Session | undefined> {
+    const response = await this.#call('GET', entry(key))
+    if (isMissing(response)) {
+      this.#miss(key)
+      return undefined
+    }
+    if (!response.ok) throw refused(response)
+    const { value, at, exp } = readDocument(response.v)
+    if (exp !== 0 && exp <= Date.now()) {
+      this.#miss(key)
+      return undefined
+    }
+    return { key, value, at, exp }
+  }
+
+  #miss(key: string): void {
+    this.#missing.set(key, Date.now() + this.configuration.negative_ms)
+    if (this.#missing.size > NEGATIVES) this.#missing.delete(this.#missing.keys().next().value!)
+  }
+
+  async #call(method: string, target: string, body?: object): Promise<Answer> {
+    try {
+      const response = await fetch(this.#base + target, {
+        method,
+        headers: {
+          Authorization: this.#authorization,
+          ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        redirect: 'error',
+        signal: AbortSignal.timeout(this.configuration.timeout_ms),
+      })
+      const { v, s } = (await response.json()) as { v: unknown; s: string }
+      const ok = s === 'ok'
+      return { ok, status: response.status, v, code: ok ? undefined : String(v) }
+    } catch (error) {
+      throw new SessionCacheError('last_tier', undefined, error)
+    }
+  }
+}
+
+interface Answer {
+  readonly ok: boolean
+  readonly status: number
+  readonly v: unknown
+  /** Of an error. */
+  readonly code: string | undefined
+}
+
+function entry(key: string): string {
+  return `/_data/${NAMESPACE}?k=${encodeURIComponent(nameOf(key))}`
+}
+
+/** A key of KV4 has no control characters; such a session goes by its hash. */
+function nameOf(key: string): string {
+  if (!/[\u0000-\u001f\u007f-\u009f]/.test(key) && key.isWellFormed() && !key.startsWith('sha256:'))
+    return key
+  return 'sha256:' + createHash('sha256').update(key).digest('hex')
+}
+
+function isMissing(answer: Answer): boolean {
+  return answer.code === 'not_found' || answer.code === 'no_namespace'
+}
+
+function refused(answer: Answer): SessionCacheError {
+  return new SessionCacheError('last_tier', `${answer.status} ${answer.code ?? ''}`)
+}
+
+function readDocument(v: unknown): { value: string; at: number; exp: number } {
+  const { value, at, exp } = v as Record<string, unknown>
+  if (typeof value !== 'string' || typeof at !== 'number' || typeof exp !== 'number')
+    throw new SessionCacheError('last_tier', 'the entry is not a session')
+  return { value, at, exp }
+}

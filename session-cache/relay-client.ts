@@ -1,0 +1,221 @@
+import { EventEmitter } from 'node:events'
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { MessageRelayConfiguration } from './configuration'
+import { limitsOf } from './configuration'
+import { SessionCacheError } from './errors'
+import type { Frame } from './frames'
+import { textIn } from './frames'
+import { FramedConnection } from './framed-connection'
+import { clientTls } from './tls-files'
+
+export interface RelayClientOptions {
+  readonly configuration: MessageRelayConfiguration
+  /** Files of the configuration are looked for from here. */
+  readonly base: string
+  readonly path: string
+  /** Of the values that are to pass; the default limit on frames comes from it. */
+  readonly recordSize: number
+}
+
+export interface RelayClientEvents {
+  'client-ready': [address: string, port: number | string]
+  /** Why the line ended or could not be made; it is tried again. */
+  'client-lost': [error: Error | undefined]
+}
+
+type Handler = (frame: Frame) => void
+
+interface Pending {
+  resolve(frame: Frame): void
+  reject(error: Error): void
+  readonly timer: NodeJS.Timeout
+}
+
+interface Subscription {
+  readonly handler: Handler
+  /** Fields that a renewed subscription carries beside the topic, asked for each time. */
+  readonly extra: () => Frame
+}
+
+/**
+ * The line from a client to a relay, or from a relief server to the sibling. It makes itself anew when it ends,
+ * subscribes again, and says so by `client-ready`.
+ *
+ *   connecting --socket up--> [say the secret] --> ready --socket down--> waiting (100 ms, doubling) --> connecting
+ */
+export class RelayClient extends EventEmitter<RelayClientEvents> {
+  readonly #subscriptions = new Map<string, Subscription>()
+  readonly #pending = new Map<number, Pending>()
+  #connection: FramedConnection | undefined
+  #ready = false
+  #wait = 100
+  #again: NodeJS.Timeout | undefined
+  #slot = 0
+  #lostAt: number | undefined
+  #closed = false
+  #settled: () => void = () => undefined
+  readonly #firstAttempt: Promise<void>
+
+  constructor(private readonly options: RelayClientOptions) {
+    super()
+    this.#firstAttempt = new Promise((resolve) => (this.#settled = resolve))
+    // A constructor's caller may still want to listen.
+    queueMicrotask(() => this.#connect())
+  }
+
+  get ready(): boolean {
+    return this.#ready
+  }
+
+  /** Resolves when the first attempt to connect has come to an end, good or bad. */
+  firstAttempt(): Promise<void> {
+    return this.#firstAttempt
+  }
+
+  /** How long nothing was heard before the line came back, ms; undefined: this is the first line. */
+  get awayMs(): number | undefined {
+    return this.#lostAt === undefined ? undefined : Date.now() - this.#lostAt
+  }
+
+  /** One handler a topic; it lasts over reconnects. */
+  subscribe(topic: string, handler: Handler, extra: () => Frame = () => ({})): void {
+    this.#subscriptions.set(topic, { handler, extra })
+    if (this.#ready) this.#sendSubscription(topic, extra())
+  }
+
+  /** Resolves with the whole answer. @throws not_connected, timeout, too_many_pending */
+  publish(topic: string, message: Frame): Promise<Frame> {
+    return this.request({ ...message, _ps_op: 'pub', topic, _m_path: this.options.path })
+  }
+
+  request(message: Frame): Promise<Frame> {
+    return new Promise((resolve, reject) => {
+      const connection = this.#connection
+      if (!this.#ready || connection === undefined) {
+        reject(new SessionCacheError('not_connected'))
+        return
+      }
+      const id = this.#freeSlot()
+      if (id === undefined) {
+        reject(new SessionCacheError('too_many_pending'))
+        return
+      }
+      const timer = setTimeout(() => {
+        this.#pending.delete(id)
+        reject(new SessionCacheError('timeout'))
+      }, this.options.configuration.timeout_ms)
+      this.#pending.set(id, { resolve, reject, timer })
+      connection.send({ ...message, _response_id: id })
+    })
+  }
+
+  /** Without an answer. false: there is no line. */
+  tell(topic: string, message: Frame): boolean {
+    if (!this.#ready || this.#connection === undefined) return false
+    return this.#connection.send({ ...message, _ps_op: 'pub', topic, _m_path: this.options.path })
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    clearTimeout(this.#again)
+    this.#settled()
+    const socket = this.#connection?.socket
+    if (socket === undefined || socket.destroyed) return
+    await new Promise<void>((resolve) => {
+      const late = setTimeout(() => socket.destroy(), 500)
+      socket.once('close', () => {
+        clearTimeout(late)
+        resolve()
+      })
+      // What was written gets out.
+      socket.end()
+    })
+  }
+
+  #connect(): void {
+    if (this.#closed) return
+    const { configuration, base, recordSize } = this.options
+    const { address, port, uds_path: path, tls, secret } = configuration
+    let socket: Socket
+    let up: string
+    try {
+      if (tls === undefined || tls === false) {
+        socket = path === undefined ? connect({ port, host: address }) : connect({ path })
+        up = 'connect'
+      } else {
+        socket = connectTls({
+          ...(path === undefined ? { port, host: address } : { path }),
+          ...clientTls(tls, base),
+        })
+        up = 'secureConnect'
+      }
+    } catch (error) {
+      this.#over(error as Error)
+      return
+    }
+    const connection = new FramedConnection(
+      socket,
+      { ...limitsOf(configuration.limits, recordSize), framesPerSecond: 0 },
+      { frame: (frame) => this.#receive(frame), end: (error) => this.#over(error) },
+    )
+    this.#connection = connection
+    socket.once(up, () => {
+      this.#ready = true
+      this.#wait = 100
+      if (secret !== undefined) connection.send({ _ps_op: 'auth', secret })
+      for (const [topic, { extra }] of this.#subscriptions) this.#sendSubscription(topic, extra())
+      this.emit('client-ready', path ?? address, path === undefined ? port : 'UDS')
+      this.#settled()
+    })
+  }
+
+  #sendSubscription(topic: string, extra: Frame): void {
+    this.request({ ...extra, _ps_op: 'sub', topic, _m_path: this.options.path }).catch(() => {
+      // Not answered: the line is lost, and the next one subscribes again; or it is slow, and answers later.
+    })
+  }
+
+  #receive(frame: Frame): void {
+    const id = frame['_response_id']
+    if (typeof id === 'number') {
+      const pending = this.#pending.get(id)
+      if (pending === undefined) return
+      this.#pending.delete(id)
+      clearTimeout(pending.timer)
+      pending.resolve(frame)
+      return
+    }
+    const topic = textIn(frame, 'topic')
+    if (topic === undefined || frame['_m_path'] !== this.options.path) return
+    this.#subscriptions.get(topic)?.handler(frame)
+  }
+
+  #over(error: Error | undefined): void {
+    if (this.#ready) this.#lostAt = Date.now()
+    this.#ready = false
+    this.#connection = undefined
+    this.#settled()
+    for (const pending of this.#pending.values()) {
+      clearTimeout(pending.timer)
+      pending.reject(new SessionCacheError('not_connected', undefined, error))
+    }
+    this.#pending.clear()
+    if (this.#closed) return
+    this.emit('client-lost', error)
+    // Not all clients of a relay that comes back at the same moment.
+    this.#again = setTimeout(() => this.#connect(), this.#wait * (0.5 + Math.random() / 2))
+    this.#wait = Math.min(this.options.configuration.reconnect_ms, this.#wait * 2)
+  }
+
+  #freeSlot(): number | undefined {
+    const { max_pending: most } = this.options.configuration
+    if (this.#pending.size >= most) return undefined
+    while (this.#pending.has(this.#slot)) this.#slot = (this.#slot + 1) % most
+    const slot = this.#slot
+    this.#slot = (slot + 1) % most
+    return slot
+  }
+}

@@ -1,0 +1,93 @@
+import { hostname } from 'node:os'
+import { dirname, resolve } from 'node:path'
+import type { ReliefConfiguration } from './configuration'
+import { shapeOf, touchMsOf } from './configuration'
+import type { Downstream } from './downstream'
+import { NOTHING_BEHIND } from './downstream'
+import { SessionCacheError } from './errors'
+import type { Frame } from './frames'
+import { numberIn, textIn } from './frames'
+import { LastDownstream } from './last-downstream'
+import { Kv4LastTier } from './last-tier'
+import { RelayClient } from './relay-client'
+import type { RunningTier } from './running-tier'
+import type { Session } from './session'
+import { SharedTable } from './shared-table'
+import { startSweeper } from './sweeper'
+import { tableDirectory } from './table-directory'
+import type { TierLog } from './tier-log'
+import { TOPIC, sessionFields, sessionIn } from './wire'
+
+/**
+ * A pressure relief server: a client of the sibling with a table of its own. `replicating` takes new sessions,
+ * `age-out` takes what leaves the relay; both answer for what they hold, and say so when they do not hold it, so that
+ * nobody waits. What leaves its table goes to KV4, where one is configured.
+ */
+export async function startRelief(
+  configuration: ReliefConfiguration,
+  configurationFile: string,
+  log: TierLog,
+): Promise<RunningTier> {
+  const base = dirname(configurationFile)
+  const { lru, message_relay: line } = configuration
+  const { cache } = lru
+  const path = line.auth_path ?? lru.auth_path ?? 'auths'
+  const tokenPath = cache.token_path ?? lru.token_path
+  const directory = tableDirectory({
+    ...(cache.directory === undefined ? {} : { directory: cache.directory }),
+    ...(tokenPath === undefined ? {} : { tokenPath: resolve(base, tokenPath) }),
+    seed: cache.seed,
+  })
+  const table = new SharedTable(directory, { shape: shapeOf(cache), touchMs: touchMsOf(cache) })
+  const kv4 = configuration.kv4 ?? lru.kv4
+  const last: Downstream = kv4 === undefined ? NOTHING_BEHIND : new LastDownstream(new Kv4LastTier(kv4), log)
+  const out = (sessions: readonly Session[]) => last.out(sessions)
+  const shape = { slots: cache.el_count, seed: cache.seed }
+
+  const client = new RelayClient({ configuration: line, base, path, recordSize: cache.record_size })
+  const take = (frame: Frame) => {
+    const session = sessionIn(frame, Date.now(), cache.sessions_length)
+    if (session === undefined) return
+    try {
+      const put = table.put(session)
+      if (put.out.length > 0) out(put.out)
+    } catch (error) {
+      if (!(error instanceof SessionCacheError)) throw error
+      log('warn', 'a session was not taken', { error: error.code })
+    }
+  }
+  const answer = async (frame: Frame) => {
+    const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
+    const requester = numberIn(frame, 'requester')
+    if (key === undefined || requester === undefined) return
+    let session = table.session(key)
+    if (session === undefined && frame['last'] === true) session = await last.find(key)
+    // Answers that nobody may wait for any more: without an answer of their own.
+    client.tell(
+      `${TOPIC.known}-${requester}`,
+      session === undefined || session.value === null
+        ? { key, missing: true }
+        : sessionFields(session, shape),
+    )
+  }
+  const name = line.name ?? `${hostname()} ${directory}`
+  const named = () => ({ name })
+  // The first subscription carries the name, before anything is spread by it.
+  client.subscribe(TOPIC.need, (frame) => void answer(frame), named)
+  if (line.age_or_replica === 'replicating') client.subscribe(TOPIC.session, take, named)
+  else client.subscribe(TOPIC.backup, take, named)
+  if (kv4 !== undefined) client.subscribe('last_tier', () => undefined, named)
+  client.on('client-ready', () => log('info', 'connected', { tier: 'relief', name }))
+  client.on('client-lost', (error) => log('warn', 'the line to the sibling ended', { error: error?.message }))
+  const stopSweeper = startSweeper(table, cache, out)
+  log('info', 'runs', { tier: 'relief', name, kind: line.age_or_replica })
+  return {
+    tier: 'relief',
+    async close() {
+      stopSweeper()
+      await client.close()
+      await last.close()
+      await table.close()
+    },
+  }
+}

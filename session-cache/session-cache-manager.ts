@@ -1,0 +1,324 @@
+import { randomInt } from 'node:crypto'
+import type { BoxTable, CustomLruManager, CustomLruManagerClass } from './box-table'
+import { CustomBoxTable, SharedBoxTable } from './box-table'
+import type { LruConfiguration } from './configuration'
+import { lruConfiguration, messageRelayConfiguration } from './configuration'
+import { SessionCacheError } from './errors'
+import type { Frame } from './frames'
+import { numberIn, textIn } from './frames'
+import { LastDownstream } from './last-downstream'
+import { Kv4LastTier } from './last-tier'
+import { LRUManager } from './lru-manager'
+import { RelayClient } from './relay-client'
+import type { Session } from './session'
+import type { TierLog } from './tier-log'
+import { TOPIC, isSessionKey, sessionFields, sessionIn } from './wire'
+
+/** The first configuration of the constructor, as in the seed; `custom_lru_manager` is a class. */
+export type LruConf = Readonly<Record<string, unknown>> & {
+  readonly custom_lru_manager?: CustomLruManagerClass
+}
+
+/** The second one. Without it the cache is purely local. */
+export type MessageRelayConf = Readonly<Record<string, unknown>>
+
+export interface WorkQueue {
+  empty_queue(): boolean
+  get_work(): unknown
+}
+
+export type KeyHandler = (key: string) => void
+
+const UNSENT = 10_000
+/** Catching up goes back further than the time without a line: what was under way when it broke is lost too. */
+const SLACK_MS = 5000
+const FIRST_LINE_MS = 1000
+
+/**
+ * The sessions of a box, shared by its processes, with the relay behind them. The methods are the original's; what is
+ * mended of them is said at each.
+ *
+ * Without a line to the relay everything goes on locally; what is set meanwhile is sent when the line is back, and what
+ * others set meanwhile is asked for.
+ */
+export class SessionCacheManager {
+  readonly process_identifier = randomInt(1, 1_000_000)
+  readonly conf: LruConf
+  readonly #configuration: LruConfiguration
+  readonly #box: BoxTable
+  readonly #client: RelayClient | undefined
+  readonly #last: LastDownstream | undefined
+  readonly #unsent = new Map<string, 'session' | 'out'>()
+  readonly #handlers = new Map<string, KeyHandler>()
+  readonly #asking = new Map<string, Promise<Session | undefined>>()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #log: TierLog
+  #closed: Promise<void> | undefined
+
+  /** @throws bad_configuration, unsafe_directory */
+  constructor(lru_conf: LruConf, message_relays?: MessageRelayConf, log: TierLog = () => undefined) {
+    this.conf = lru_conf
+    this.#log = log
+    this.#configuration = lruConfiguration(lru_conf)
+    const { cache, kv4, manage_section: manages } = this.#configuration
+    const line = message_relays === undefined ? undefined : messageRelayConfiguration(message_relays)
+    const path = this.#configuration.auth_path ?? line?.auth_path
+    if (line !== undefined && path === undefined)
+      throw new SessionCacheError('bad_configuration', 'auth_path stands in neither configuration')
+    const Custom = lru_conf.custom_lru_manager
+    if (Custom === undefined) {
+      const manager = new LRUManager(lru_conf)
+      manager.on_eviction((sessions) => this.#out(sessions))
+      this.#box = new SharedBoxTable(manager)
+    } else this.#box = new CustomBoxTable(new Custom(lru_conf as never), cache.el_count, cache.seed)
+    if (kv4 !== undefined) this.#last = new LastDownstream(new Kv4LastTier(kv4), log)
+    this.initialize(lru_conf)
+    if (line === undefined || path === undefined) return
+
+    this.#client = new RelayClient({
+      configuration: line,
+      base: process.cwd(),
+      path,
+      recordSize: cache.record_size,
+    })
+    this.#client.on('client-ready', () => this.#sendUnsent())
+    this.#client.on('client-lost', (error) =>
+      log('warn', 'the line to the relay ended', { error: error?.message }),
+    )
+    // One process of a box listens for all; the table is theirs together.
+    if (manages !== false) this.#subscribe(this.#client)
+    else this.#client.subscribe(`${TOPIC.known}-${this.process_identifier}`, (frame) => this.#heard(frame))
+  }
+
+  get_LRUManager(): LRUManager | CustomLruManager {
+    return this.#box.manager
+  }
+
+  /** For subclasses: called at the end of the local set-up, before there is a line. */
+  initialize(_conf: LruConf): void {}
+
+  /** For subclasses: `proc` has acknowledged that it holds the session. */
+  mark_session_sent(_proc: number, _key: string): void {}
+
+  /** For subclasses: true keeps this process from answering who looks for the session. */
+  session_sent(_proc: number, _key: string): boolean {
+    return false
+  }
+
+  /**
+   * The text of the session, objects as their JSON; false: there is none in any tier. Looked for in the relay only when
+   * this box has none; what is found there is kept here.
+   */
+  async get(key: string): Promise<string | false> {
+    const value = await this.#box.get(key)
+    if (value !== false) return value ?? false
+    if (!isSessionKey(key)) return false
+    const found = await this.#find(key)
+    return found?.value ?? false
+  }
+
+  /**
+   * Sets in this box, tells the relay, and resolves with the token when it has it; without a line, when this box has it.
+   * `life` in ms instead of `sessions_length`. Mended: every process tells, not only the one that manages the section,
+   * and `hash` is the token.
+   * @throws bad_key, value_too_large, table_missing
+   */
+  async set(key: string, value: unknown, life?: number): Promise<string> {
+    const session = await this.#box.set(key, value, life)
+    await this.#tell(session)
+    return this.#box.tokenOf(key)
+  }
+
+  /** Sets the hash of the value, and resolves with it. */
+  async hash_set(key: string, value: unknown): Promise<string> {
+    const hash = (await this.#box.manager.hash_set(key, value)) as string
+    const session = await this.#box.session(key)
+    if (session !== undefined) await this.#tell(session)
+    return hash
+  }
+
+  check_hash(hash: string, value: unknown): boolean {
+    return this.#box.manager.check_hash(hash, value)
+  }
+
+  /** In this box only, as in the original: the other tiers keep it, and `get` finds it there. See `destroy`. */
+  delete(key: string): unknown {
+    return this.#box.manager.delete(key)
+  }
+
+  /** In all tiers: nobody finds it any more, late copies included. */
+  async destroy(key: string): Promise<void> {
+    if (!isSessionKey(key)) throw new SessionCacheError('bad_key')
+    await this.#tell(await this.#box.destroy(key))
+  }
+
+  /** `handler` is called when the session comes from another tier. One a key. */
+  application_set_key_notify(key: string, handler: KeyHandler): void {
+    this.#handlers.set(key, handler)
+  }
+
+  /**
+   * Every `slow` ms looks into the queue, and posts what `handler` makes of each piece of work; every `fast` ms while
+   * there is some.
+   */
+  add_message_handler(handler: (work: unknown) => Frame, queue: WorkQueue, slow = 5000, fast = 1000): void {
+    const later = (ms: number) => {
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer)
+        if (queue.empty_queue()) later(slow)
+        else void drain().then(() => later(fast))
+      }, ms).unref()
+      this.#timers.add(timer)
+    }
+    const drain = async () => {
+      while (!queue.empty_queue() && this.#closed === undefined)
+        await this.post_message(handler(queue.get_work()))
+    }
+    later(slow)
+  }
+
+  /** Sends a message; `_m_path` is "session" by default. Resolves with the answer; false: there was none. */
+  async post_message(message: Frame): Promise<Frame | false> {
+    if (this.#client === undefined) return false
+    try {
+      return await this.#client.request({ _m_path: 'session', ...message })
+    } catch {
+      // The original sends and forgets; whoever wants to know looks at the result.
+      return false
+    }
+  }
+
+  client_going_down(): void {
+    void this.close()
+  }
+
+  /** Ends the line and lets go of the table; what has to go to KV4 goes there first. */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer)
+    await this.#client?.close()
+    await this.#last?.close()
+    await this.#box.manager.disconnect()
+  }
+
+  #subscribe(client: RelayClient): void {
+    client.subscribe(
+      TOPIC.session,
+      (frame) => this.#heard(frame),
+      () => (client.awayMs === undefined ? {} : { away_ms: client.awayMs + SLACK_MS }),
+    )
+    client.subscribe(TOPIC.need, (frame) => void this.#answer(client, frame))
+    client.subscribe(`${TOPIC.known}-${this.process_identifier}`, (frame) => this.#heard(frame))
+    client.subscribe(TOPIC.received, (frame) => {
+      const requester = numberIn(frame, 'requester')
+      const key = textIn(frame, 'key')
+      if (requester !== undefined && key !== undefined) this.mark_session_sent(requester, key)
+    })
+  }
+
+  #heard(frame: Frame): void {
+    const session = sessionIn(frame, Date.now(), this.#configuration.cache.sessions_length)
+    if (session !== undefined) void this.#take(session, textIn(frame, 'hash'))
+  }
+
+  async #take(session: Session, hash: string | undefined): Promise<void> {
+    try {
+      await this.#box.take(session, hash)
+    } catch (error) {
+      if (!(error instanceof SessionCacheError)) throw error
+      this.#log('warn', 'a session was not kept', { error: error.code })
+      return
+    }
+    this.#handlers.get(session.key)?.(session.key)
+  }
+
+  async #answer(client: RelayClient, frame: Frame): Promise<void> {
+    const key = textIn(frame, 'key')
+    const requester = numberIn(frame, 'requester')
+    if (key === undefined || requester === undefined || this.session_sent(requester, key)) return
+    const session = await this.#box.session(key)
+    client.tell(
+      `${TOPIC.known}-${requester}`,
+      session === undefined || session.value === null ? { key, missing: true } : this.#fields(session),
+    )
+  }
+
+  /** Lookups of one key that come together are one. */
+  #find(key: string): Promise<Session | undefined> {
+    let asking = this.#asking.get(key)
+    if (asking === undefined) {
+      asking = this.#ask(key).finally(() => this.#asking.delete(key))
+      this.#asking.set(key, asking)
+    }
+    return asking
+  }
+
+  async #ask(key: string): Promise<Session | undefined> {
+    const client = this.#client
+    if (client !== undefined) {
+      if (!client.ready && client.awayMs === undefined) await waitFor(client.firstAttempt(), FIRST_LINE_MS)
+      try {
+        const answer = await client.publish(TOPIC.need, { key, requester: this.process_identifier })
+        const session =
+          textIn(answer, 'key') === key
+            ? sessionIn(answer, Date.now(), this.#configuration.cache.sessions_length)
+            : undefined
+        if (session !== undefined) {
+          await this.#take(session, textIn(answer, 'hash'))
+          return session
+        }
+      } catch (error) {
+        if (!(error instanceof SessionCacheError)) throw error
+        this.#log('warn', 'the relay could not be asked', { error: error.code })
+      }
+    }
+    const kept = await this.#last?.find(key)
+    if (kept !== undefined) await this.#take(kept, undefined)
+    return kept
+  }
+
+  async #tell(session: Session): Promise<void> {
+    if (session.value === null) this.#last?.changed(session)
+    if (this.#client === undefined) return
+    try {
+      await this.#client.publish(TOPIC.session, this.#fields(session))
+    } catch (error) {
+      if (!(error instanceof SessionCacheError)) throw error
+      this.#keepUnsent(session.key, 'session')
+    }
+  }
+
+  #out(sessions: readonly Session[]): void {
+    if (this.#client === undefined) this.#last?.out(sessions)
+    else
+      for (const session of sessions)
+        if (!this.#client.tell(TOPIC.backup, this.#fields(session))) this.#last?.out([session])
+  }
+
+  #keepUnsent(key: string, kind: 'session'): void {
+    this.#unsent.delete(key)
+    this.#unsent.set(key, kind)
+    if (this.#unsent.size > UNSENT) this.#unsent.delete(this.#unsent.keys().next().value!)
+  }
+
+  #sendUnsent(): void {
+    const keys = [...this.#unsent.keys()]
+    this.#unsent.clear()
+    for (const key of keys)
+      void this.#box.session(key).then((session) => (session === undefined ? undefined : this.#tell(session)))
+  }
+
+  #fields(session: Session): Frame {
+    const { el_count: slots, seed } = this.#configuration.cache
+    return sessionFields(session, { slots, seed })
+  }
+}
+
+async function waitFor(event: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([event, new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)))])
+  clearTimeout(timer)
+}

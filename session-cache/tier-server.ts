@@ -1,0 +1,304 @@
+import type { CacheConfiguration } from './configuration'
+import { limitsOf } from './configuration'
+import type { RelayConfiguration, SiblingConfiguration } from './configuration'
+import { SessionCacheError } from './errors'
+import type { Frame } from './frames'
+import { numberIn, textIn } from './frames'
+import type { FrameClient } from './frame-server'
+import { FrameServer } from './frame-server'
+import { Questions } from './questions'
+import type { Session } from './session'
+import type { SharedTable } from './shared-table'
+import { Subscribers, publication } from './subscribers'
+import type { TierLog } from './tier-log'
+import type { TokenShape } from './wire'
+import { TOPIC, isSessionKey, sessionFields, sessionIn } from './wire'
+
+export interface TierServerOptions {
+  readonly configuration: RelayConfiguration | SiblingConfiguration
+  readonly cache: CacheConfiguration
+  readonly base: string
+  readonly table: SharedTable
+  readonly log: TierLog
+  /**
+   * How operations (`_tx_op`) are answered: a relay wraps the result into `msg`, an endpoint answers with the result
+   * itself, as those of the original do.
+   */
+  readonly wraps: boolean
+  /** A client published a session that is new here; `hash` as the client gave it. */
+  changed(session: Session, from: FrameClient, hash: string | undefined): void
+  /** Sessions that had to leave the table. */
+  out(sessions: readonly Session[]): void
+  /** Where to look for a session that is not in the table. */
+  find(key: string, from: FrameClient): Promise<Session | undefined>
+}
+
+const TOPICS = 64
+const TOPIC_LENGTH = 256
+
+/** What the relay and its sibling have in common: they listen, keep what passes, and answer who looks for a session. */
+export class TierServer {
+  readonly subscribers = new Subscribers()
+  readonly questions: Questions
+  readonly shape: TokenShape
+  readonly path: string
+  readonly #server: FrameServer
+
+  constructor(private readonly options: TierServerOptions) {
+    const { configuration, cache, base, log } = options
+    this.path = configuration.auth_path
+    this.shape = { slots: cache.el_count, seed: cache.seed }
+    this.questions = new Questions(configuration.lookup_ms)
+    this.#server = new FrameServer({
+      address: configuration.address,
+      port: configuration.port,
+      tls: configuration.tls,
+      secret: configuration.secret,
+      insecure: configuration.insecure,
+      base,
+      limits: limitsOf(configuration.limits, cache.record_size),
+      connections: configuration.limits.connections ?? 1000,
+      log,
+      accept: (client) => this.subscribers.add(client),
+      frame: (client, frame) => this.#hear(client, frame),
+      gone: (client) => {
+        this.subscribers.remove(client)
+        this.questions.gone(client)
+      },
+    })
+  }
+
+  listen(): Promise<number> {
+    return this.#server.listen()
+  }
+
+  close(): Promise<void> {
+    return this.#server.close()
+  }
+
+  publish(topic: string, fields: Frame, to: readonly FrameClient[]): void {
+    for (const client of to) client.send(publication(topic, this.path, fields))
+  }
+
+  /** Stores what another tier says; what had to leave goes downstream. false: it is known already. */
+  take(session: Session): boolean {
+    const { stored, out } = this.options.table.put(session)
+    if (out.length > 0) this.options.out(out)
+    return stored
+  }
+
+  /** Asks clients that may hold a session; the answers come as `session_known-<requester>`. */
+  ask(key: string, clients: readonly FrameClient[], extra: Frame = {}): Promise<Session | undefined> {
+    return this.questions.ask(key, clients, (client, requester) =>
+      client.send(publication(TOPIC.need, this.path, { key, requester, ...extra })),
+    )
+  }
+
+  #hear(client: FrameClient, frame: Frame): void {
+    try {
+      if (frame['_m_path'] !== this.path) this.#reply(client, frame, { msg: 'ERROR' })
+      else if (frame['_ps_op'] !== undefined) this.#publishSubscribe(client, frame)
+      else if (frame['_tx_op'] !== undefined) this.#operate(client, frame)
+      else this.#reply(client, frame, { msg: 'ERROR' })
+    } catch (error) {
+      if (!(error instanceof SessionCacheError)) throw error
+      this.#reply(client, frame, { msg: 'ERROR', error: error.code })
+    }
+  }
+
+  #publishSubscribe(client: FrameClient, frame: Frame): void {
+    const topic = textIn(frame, 'topic')
+    if (topic === undefined || topic.length > TOPIC_LENGTH) {
+      this.#reply(client, frame, { msg: 'ERROR' })
+      return
+    }
+    switch (frame['_ps_op']) {
+      case 'sub':
+        this.#subscribe(client, frame, topic)
+        return
+      case 'unsub':
+        client.topics.delete(topic)
+        this.#acknowledge(client, frame)
+        return
+      case 'pub':
+        this.#published(client, frame, topic)
+        return
+      default:
+        this.#reply(client, frame, { msg: 'ERROR' })
+    }
+  }
+
+  #subscribe(client: FrameClient, frame: Frame, topic: string): void {
+    if (client.topics.size >= TOPICS) {
+      this.#reply(client, frame, { msg: 'ERROR' })
+      return
+    }
+    client.topics.add(topic)
+    const name = textIn(frame, 'name')
+    if (name !== undefined && name.length <= 128) client.name = name
+    this.#acknowledge(client, frame)
+    const away = numberIn(frame, 'away_ms')
+    if (topic === TOPIC.session && away !== undefined) this.#catchUp(client, Date.now() - away)
+  }
+
+  /** What was written while the client was away, so that it holds nothing that has changed meanwhile. */
+  #catchUp(client: FrameClient, since: number): void {
+    const pages = this.options.table.writtenSince(since)
+    const next = () => {
+      const { value: page, done } = pages.next()
+      if (done === true || page === undefined) return
+      for (const session of page)
+        if (!client.send(publication(TOPIC.session, this.path, sessionFields(session, this.shape)))) return
+      setImmediate(next)
+    }
+    next()
+  }
+
+  #published(client: FrameClient, frame: Frame, topic: string): void {
+    if (topic === TOPIC.need) {
+      void this.#answerNeed(client, frame)
+      return
+    }
+    if (topic === TOPIC.session || topic === TOPIC.gone || topic === TOPIC.backup) {
+      const session = this.#sessionIn(frame)
+      if (session === undefined) {
+        this.#reply(client, frame, { msg: 'ERROR' })
+        return
+      }
+      // A backup is a copy that found no room: nobody else needs to hear of it.
+      if (this.take(session) && topic !== TOPIC.backup)
+        this.options.changed(session, client, textIn(frame, 'hash'))
+    } else {
+      const requester = /^session_known-(\d+)$/.exec(topic)?.[1]
+      const key = textIn(frame, 'key')
+      if (requester !== undefined && key !== undefined)
+        this.questions.heard(key, Number(requester), client, this.#sessionIn(frame))
+      const rest = Object.fromEntries(
+        Object.entries(frame).filter(([name]) => name !== '_ps_op' && name !== '_response_id'),
+      )
+      const others = this.subscribers.of(topic, client)
+      for (const other of others) other.send(rest)
+    }
+    this.#acknowledge(client, frame)
+  }
+
+  async #answerNeed(client: FrameClient, frame: Frame): Promise<void> {
+    const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
+    if (key === undefined || !isSessionKey(key)) {
+      this.#reply(client, frame, { msg: 'ERROR' })
+      return
+    }
+    const session = await this.lookup(key, client)
+    if (frame['_response_id'] !== undefined) {
+      if (session === undefined || session.value === null) this.#reply(client, frame, { msg: 'ERROR' })
+      else this.#reply(client, frame, sessionFields(session, this.shape))
+      return
+    }
+    const requester = numberIn(frame, 'requester')
+    if (requester === undefined || session === undefined || session.value === null) return
+    client.send(publication(`${TOPIC.known}-${requester}`, this.path, sessionFields(session, this.shape)))
+  }
+
+  /** In the table, or wherever `find` finds it; then it is in the table too. A destroyed session has the value null. */
+  async lookup(key: string, from: FrameClient): Promise<Session | undefined> {
+    const here = this.options.table.session(key)
+    if (here !== undefined) {
+      if (here.value !== null) this.options.table.get(key)
+      return here
+    }
+    const found = await this.options.find(key, from)
+    if (found === undefined) return undefined
+    try {
+      this.take(found)
+    } catch (error) {
+      // It is answered all the same; it only cannot be kept here.
+      if (!(error instanceof SessionCacheError)) throw error
+    }
+    // Somebody may have destroyed it while it was looked for.
+    return this.options.table.session(key) ?? found
+  }
+
+  #operate(client: FrameClient, frame: Frame): void {
+    const when = Date.now()
+    const result = (status: 'OK' | 'ERR', explain: string, data?: unknown) => {
+      const fields = { status, ...(data === undefined ? {} : { data }), explain, when }
+      this.#reply(client, frame, this.options.wraps ? { msg: fields } : fields)
+    }
+    const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
+    switch (frame['_tx_op']) {
+      case 'G': {
+        if (key === undefined || !isSessionKey(key)) {
+          result('ERR', 'get')
+          return
+        }
+        void this.lookup(key, client).then((session) => {
+          if (session === undefined || session.value === null) result('ERR', 'get')
+          else result('OK', 'get', session.value)
+        })
+        return
+      }
+      case 'S': {
+        const session = this.#sessionIn(frame)
+        if (session === undefined) {
+          result('ERR', 'op performed')
+          return
+        }
+        const known = this.options.table.session(session.key)
+        const lives = known !== undefined && known.value !== null
+        const refused = frame['_user_op'] === 'create' ? lives : frame['_user_op'] === 'update' && !lives
+        if (refused) {
+          result('ERR', 'op performed')
+          return
+        }
+        if (this.take(session)) this.options.changed(session, client, undefined)
+        result('OK', 'op performed')
+        return
+      }
+      case 'D': {
+        if (key === undefined || !isSessionKey(key)) {
+          result('ERR', 'op performed')
+          return
+        }
+        this.options.changed(this.options.table.destroy(key), client, undefined)
+        result('OK', 'op performed')
+        return
+      }
+      case 'C': {
+        const operation = frame['_exec_op']
+        if (operation !== 'evictions' && operation !== 'evictions-forward') {
+          result('ERR', 'op performed')
+          return
+        }
+        const most = Math.min(numberIn(frame, 'reduced_max') ?? this.options.cache.max_evictions, 10_000)
+        const gone = this.options.table.evict(most, (numberIn(frame, 'time_shift') ?? 0) * 1000)
+        // Without `forward` the one who asks takes them over.
+        if (operation === 'evictions-forward') this.options.out(gone)
+        result(
+          'OK',
+          'op performed',
+          operation === 'evictions' ? gone.map((session) => sessionFields(session, this.shape)) : gone.length,
+        )
+        return
+      }
+      default:
+        result('ERR', 'op performed')
+    }
+  }
+
+  #sessionIn(frame: Frame): Session | undefined {
+    const session = sessionIn(frame, Date.now(), this.options.table.shape.sessionsLength)
+    if (session?.value !== null || frame['topic'] === TOPIC.gone || frame['topic'] === TOPIC.session)
+      return session
+    return undefined
+  }
+
+  #acknowledge(client: FrameClient, frame: Frame): void {
+    this.#reply(client, frame, this.options.wraps ? { msg: 'OK' } : { state: 'OK' })
+  }
+
+  /** `_response_id` as it came, first; a message without one wants no answer. */
+  #reply(client: FrameClient, frame: Frame, fields: Frame): void {
+    const id = frame['_response_id']
+    if (typeof id === 'number' || typeof id === 'string') client.send({ _response_id: id, ...fields })
+  }
+}
