@@ -77,6 +77,7 @@ export class EmbeddedStore implements Store {
   readonly #committer: Committer
   readonly #open = new Map<BucketName, BucketState>()
   readonly #heartbeatMs: number
+  #closing: Promise<void> | undefined
 
   constructor(
     /** For the invariant scan. */
@@ -150,7 +151,11 @@ export class EmbeddedStore implements Store {
     this.#committer.check()
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     for (const state of this.#open.values()) state.wake()
     await this.collector.stop()
     await this.#committer.close()
