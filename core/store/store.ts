@@ -162,8 +162,10 @@ export interface ChangeBatch {
 
 export interface ChangeOptions {
   /**
-   * false: batches until what is there now has been told, then end. true: go on for ever; an empty batch says that
-   * the feed is alive though nothing happened (at least every 5 s).
+   * false: batches until what is there now has been told, then end. true: go on until the signal fires; an empty batch
+   * says that the feed is alive though nothing happened (at least every 5 s). When the store cannot be heard any more a
+   * live feed throws `store_unavailable`, so that nobody goes on believing what the feed kept true; the caller goes on
+   * from the last cursor.
    */
   readonly live: boolean
   /** Changes per batch at most. Default 500. */

@@ -62,7 +62,7 @@ export class CouchBucket implements BucketStore {
     this.#listings = new Listings(database)
     this.#series = new Series(database)
     this.#mender = new ConflictMender(database, this.#heads, writer, log)
-    this.#feed = new Feed(database, this.#mender, log)
+    this.#feed = new Feed(database, this.#mender, log, () => this.#heads.clear())
   }
 
   async commit(writes: readonly Write[]): Promise<readonly Outcome[]> {

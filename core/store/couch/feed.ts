@@ -1,19 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isKv4Error } from '../../errors'
 import type { Change, ChangeBatch, ChangeOptions, Cursor } from '../store'
 import { type ChangeRow, changeOf } from './change-row'
 import { changeStream } from './change-stream'
 import type { ConflictMender } from './conflicts'
 import type { CouchDatabase } from './couch-database'
-import { CouchError } from './couch-error'
+import { CouchError, unavailable } from './couch-error'
 import { FeedCursor } from './cursor'
 import type { CouchLog } from './log'
 
 const DEFAULT_LIMIT = 500
 // A page is read whole, and a change may have 1 MiB.
 const MOST_IN_PAGE = 200
-const FIRST_PAUSE_MS = 50
-const LONGEST_PAUSE_MS = 5000
 
 interface ChangesPage {
   readonly results: readonly ChangeRow[]
@@ -21,20 +18,14 @@ interface ChangesPage {
   readonly pending?: number
 }
 
-/**
- * The changes of one bucket.
- *
- *   caught up to a cursor ──► connected ──► batch, batch, (heartbeat: empty batch) …
- *                 ▲               │
- *                 └── pause ◄─────┴─ broken, silent, ended by CouchDB    go on behind the last row that was told
- *
- * Only the database being gone ends a live feed with an error; CouchDB being away is silence.
- */
+/** The changes of one bucket: what there is now, or one connection that tells what comes. */
 export class Feed {
   constructor(
     private readonly database: CouchDatabase,
     private readonly mender: ConflictMender,
     private readonly log: CouchLog,
+    /** What was known because of the feed is not any more: the database may have been dropped and made again. */
+    private readonly onBreak: () => void,
   ) {}
 
   async cursor(): Promise<Cursor> {
@@ -57,31 +48,31 @@ export class Feed {
     }
   }
 
+  /** One connection: the caller goes on from the last cursor when it breaks. @throws store_unavailable */
   async *live(since: Cursor, limit = DEFAULT_LIMIT, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
     const { bucket } = this.database
-    let seq = FeedCursor.parse(bucket, since)
-    let pause = FIRST_PAUSE_MS
-    while (!signal.aborted) {
-      try {
-        for await (const rows of changeStream(this.database, seq, signal)) {
-          pause = FIRST_PAUSE_MS
-          for (let i = 0; i === 0 || i < rows.length; i += limit) {
-            const part = rows.slice(i, i + limit)
-            seq = String(part.at(-1)?.seq ?? seq)
-            yield { changes: this.#changes(part), cursor: FeedCursor.of(bucket, seq) }
-            if (signal.aborted) return
-          }
+    try {
+      for await (const rows of changeStream(this.database, FeedCursor.parse(bucket, since), signal)) {
+        for (let i = 0; i === 0 || i < rows.length; i += limit) {
+          const part = rows.slice(i, i + limit)
+          const seq = part.at(-1)?.seq
+          if (seq !== undefined) since = FeedCursor.of(bucket, String(seq))
+          yield { changes: this.#changes(part), cursor: since }
+          if (signal.aborted) return
         }
-      } catch (error) {
-        if (!isKv4Error(error, 'store_unavailable') && !(error instanceof CouchError)) throw error
-        this.log.warn(
-          { bucket, detail: error instanceof CouchError ? error.message : error.detail },
-          'the feed broke',
-        )
       }
-      await sleep(pause, undefined, { signal }).catch(() => undefined)
-      pause = Math.min(2 * pause, LONGEST_PAUSE_MS)
+    } catch (error) {
+      this.onBreak()
+      if (!isKv4Error(error, 'store_unavailable') && !(error instanceof CouchError)) throw error
+      this.log.warn(
+        { bucket, detail: error instanceof CouchError ? error.message : error.detail },
+        'the feed broke',
+      )
+      throw error instanceof CouchError ? unavailable(error.message, error) : error
     }
+    if (signal.aborted) return
+    this.onBreak()
+    throw unavailable('CouchDB ended the feed')
   }
 
   #changes(rows: readonly ChangeRow[]): readonly Change[] {

@@ -56,7 +56,7 @@ export type Writes = Iterable<readonly [key: Buffer, value: Buffer | undefined]>
  *   fdatasync, and the meta page through an O_DSYNC descriptor. One is under way at a time (committer.ts).
  * - `overlappingSync` is off. With it a commit is visible to readers before it is on disk, and a failed write of the
  *   last meta page is reported as success: an acknowledgement that a power cut can take back
- *   (docs/decisions/0010-lmdb-without-overlapping-sync.md).
+ *   (docs/decisions/0031-lmdb-without-overlapping-sync.md).
  * - `eventTurnBatching` is off: it adds a promise of its own to each batch which nobody holds, so that a failed commit
  *   would end the process as an unhandled rejection before the failure can be logged.
  * - A commit that fails rejects with "Commit failed" and the cause in a second, also rejected promise, `commitError`.

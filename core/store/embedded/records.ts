@@ -8,7 +8,7 @@ import { NUMBER_BYTES, getNumber, putNumber } from './layout'
 /** Leaves room for the seq, which is known only when the record is committed. */
 export function encodeRecord(value: unknown): Buffer {
   const text = JSON.stringify(value)
-  const bytes = Buffer.allocUnsafeSlow(NUMBER_BYTES + Buffer.byteLength(text, 'utf8'))
+  const bytes = Buffer.allocUnsafe(NUMBER_BYTES + Buffer.byteLength(text, 'utf8'))
   bytes.write(text, NUMBER_BYTES, 'utf8')
   return bytes
 }
@@ -35,7 +35,7 @@ const ENTRY_HEAD = 2 * NUMBER_BYTES + 8
 /** A current entry: what a listing and a compare-and-set need stands before the JSON. */
 export function encodeEntry(version: Version): Buffer {
   const text = JSON.stringify(version)
-  const bytes = Buffer.allocUnsafeSlow(ENTRY_HEAD + Buffer.byteLength(text, 'utf8'))
+  const bytes = Buffer.allocUnsafe(ENTRY_HEAD + Buffer.byteLength(text, 'utf8'))
   putNumber(bytes, version.n, NUMBER_BYTES)
   bytes.writeDoubleBE(version.exp ?? Number.NaN, 2 * NUMBER_BYTES)
   bytes.write(text, ENTRY_HEAD, 'utf8')

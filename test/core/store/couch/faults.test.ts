@@ -183,10 +183,24 @@ describe.each(TARGETS)('faults between the adapter and %s', (_name, start) => {
   test('a CouchDB that is away makes every call store_unavailable, and comes back without a restart', async () => {
     const at = address('/a', 'k')
     const seen: unknown[] = []
+    let interruptions = 0
     const stop = new AbortController()
     const following = (async () => {
-      for await (const { changes } of bucket.changes('', { live: true, signal: stop.signal }))
-        for (const change of changes) if (change.kind !== 'series') seen.push(change.version.v)
+      let since = ''
+      while (!stop.signal.aborted)
+        try {
+          for await (const { changes, cursor } of bucket.changes(since, {
+            live: true,
+            signal: stop.signal,
+          })) {
+            since = cursor
+            for (const change of changes) if (change.kind !== 'series') seen.push(change.version.v)
+          }
+        } catch (error) {
+          expect(isKv4Error(error, 'store_unavailable')).toBe(true)
+          interruptions++
+          await new Promise((resolve) => setTimeout(resolve, 50))
+        }
     })()
     await storeAll(bucket, [put(at, version(1))])
     await proxy.leave()
@@ -213,6 +227,7 @@ describe.each(TARGETS)('faults between the adapter and %s', (_name, start) => {
     expect(await bucket.commit([put(at, version(3))])).toEqual(['stored'])
     for (let i = 0; i < 100 && seen.length < 3; i++) await new Promise((resolve) => setTimeout(resolve, 50))
     expect(seen).toEqual(['value 1', 'meanwhile', 'value 3'])
+    expect(interruptions).toBeGreaterThan(0)
     stop.abort()
     await following
     await other.close()
