@@ -1,6 +1,6 @@
 import type { Version } from '../../core'
 
-/** Who wrote a filler: no login is called so. */
+/** Who wrote a filler, version or sample: no login is called so. */
 export const FILLER = 'kv4 migrate'
 
 /**

@@ -2,6 +2,7 @@ import type { Address, Aggregate, AggregateRow, Key, Layer } from '../../core'
 import { Path } from '../../core'
 import type { BucketStore } from '../../core/store/store'
 import { CliFailure, EXIT } from '../failure'
+import { FILLER } from './fillers'
 
 const NAMES_A_PAGE = 500
 const SAMPLES_AT_ONCE = 500
@@ -71,11 +72,15 @@ async function carry(source: BucketStore, target: BucketStore, address: Address)
     const missing = lacking(row, after.get(at))
     if (missing === undefined) continue
     const v = { sum: missing.sum, min: missing.min, max: missing.max, count: missing.count }
-    await target.commit([{ kind: 'series', address, sample: { at, id: FILLER_ID, by: FILLER_ID, v } }])
+    await target.commit([{ kind: 'series', address, sample: { at, id: FILLER_ID, by: FILLER, v } }])
     last = at
   }
-  if (last === undefined) return
-  while ((await target.pruneSamples(address, last + 1, SAMPLES_AT_ONCE)) > 0);
+  if (last !== undefined) await forgetSamples(target, address, last)
+}
+
+/** Those up to and at an instant; their aggregates stay. */
+export async function forgetSamples(bucket: BucketStore, address: Address, upTo: number): Promise<void> {
+  while ((await bucket.pruneSamples(address, upTo + 1, SAMPLES_AT_ONCE)) > 0);
 }
 
 /** Rows by the unix ms in which their minute begins. */

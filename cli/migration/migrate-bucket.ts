@@ -4,7 +4,7 @@ import { CliFailure, EXIT } from '../failure'
 import { ContentDigest, type Counts } from './content-digest'
 import { CopiedBucket } from './copied-bucket'
 import { FILLER } from './fillers'
-import { carryForgottenSamples } from './forgotten-samples'
+import { carryForgottenSamples, forgetSamples } from './forgotten-samples'
 
 const CHANGES_AT_ONCE = 500
 
@@ -54,15 +54,20 @@ async function digestOf(bucket: BucketStore): Promise<ContentDigest> {
   const digest = new ContentDigest()
   for await (const { changes } of bucket.changes('', { live: false, limit: CHANGES_AT_ONCE }))
     for (const change of changes) {
-      if (isFiller(change)) await bucket.pruneVersions(change.address, change.version.n + 1)
+      if (isFiller(change)) await forget(bucket, change)
       else digest.add(change)
     }
   return digest
 }
 
-/** Left by a copy that was broken off between a filler's successor and its forgetting. */
-function isFiller(change: Change): change is Exclude<Change, { readonly kind: 'series' }> {
-  return change.kind === 'versioned' && change.version.by === FILLER
+/** Left by a copy that was broken off between writing what stands for the forgotten and forgetting it. */
+function isFiller(change: Change): boolean {
+  return (change.kind === 'series' ? change.sample.by : change.version.by) === FILLER
+}
+
+async function forget(bucket: BucketStore, change: Change): Promise<void> {
+  if (change.kind === 'series') await forgetSamples(bucket, change.address, change.sample.at)
+  else await bucket.pruneVersions(change.address, change.version.n + 1)
 }
 
 async function hasMore(bucket: BucketStore, cursor: Cursor): Promise<boolean> {
