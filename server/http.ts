@@ -56,8 +56,8 @@ const OK = okText('ok')
 
 /**
  * The one HTTP path: an Express router with passport, mounted straight on node:http. An Express app in its place would
- * change the prototype of every request and response, which costs more than all the rest (docs/decisions: the form of
- * Express). The chain: open → authenticate → answer; every error leaves through `refuse`.
+ * change the prototype of every request and response, which costs more than all the rest (docs/decisions/0040).
+ * The chain: open → authenticate → answer; every error leaves through `refuse`.
  */
 export function createHttp({ bindings, mounts, engine, authenticate, config, log }: HttpOptions): Http {
   const rest = config.status === 'rest'

@@ -7,7 +7,7 @@ import { BasicStrategy } from 'passport-http'
 
 /**
  * Ways to have Express and passport in front of one job: check a Basic credential, dispatch on the first segment,
- * answer JSON. docs/decisions/0007-express-form.md.
+ * answer JSON. docs/decisions/0040-express-as-a-router-on-node-http.md.
  */
 const value = { v: { email: 'lily@example.com', note: 'x'.repeat(160), _ver_: 'v1' }, s: 'ok' }
 const user = { login: 'elena' }
