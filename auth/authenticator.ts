@@ -13,7 +13,7 @@ import type { Ground, Verified } from './verify-cache'
 import { readGround } from './verify-cache'
 
 /** An entry that a login depends on, not read yet. */
-interface Link {
+export interface Link {
   readonly bucket: BucketName
   readonly address: Address
 }
@@ -30,13 +30,13 @@ export interface Claim {
   readonly owner: BucketName
 }
 
-function accountLink(account: string): Link {
+export function accountLink(account: string): Link {
   return account === SYSTEM_ACCOUNT
     ? { bucket: BucketName.system, address: SYSTEM_ADDRESS }
     : { bucket: BucketName.system, address: { ...PLACES.accounts, key: Key.parse(account) } }
 }
 
-function subLink(account: string, sub: string): Link {
+export function subLink(account: string, sub: string): Link {
   return { bucket: BucketName.of(account), address: { ...PLACES.accounts, key: Key.parse(sub) } }
 }
 

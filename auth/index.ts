@@ -24,3 +24,12 @@ export { CHALLENGE, StrictBasicStrategy, basicAuthentication } from './strategie
 export { ensureSystemAccount } from './system-account'
 export type { SystemAccount } from './system-account'
 export type { ThrottleOptions } from './throttle'
+export { TOKEN_PURPOSES, createTokenKeeper } from './token-keeper'
+export type {
+  TokenGrant,
+  TokenHolder,
+  TokenKeeper,
+  TokenKeeperOptions,
+  TokenKeyInfo,
+  TokenPurpose,
+} from './token-keeper'

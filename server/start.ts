@@ -7,6 +7,7 @@ import {
   basicAuthentication,
   createAuthentication,
   createKeepers,
+  createTokenKeeper,
   ensureSystemAccount,
 } from '../auth'
 import type { KeepersOptions, ThrottleOptions } from '../auth'
@@ -49,6 +50,8 @@ export interface RunningServer {
   readonly port: number
   readonly engine: RunningEngine
   readonly services: readonly Service[]
+  /** What the services were made with. */
+  readonly context: ServiceContext
   /** Set when this start made the secret of `$sys`: it can never be shown again. */
   readonly generatedSecret?: string
   /**
@@ -90,8 +93,10 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     })
     closers.push(() => engine.close())
 
+    const pepper =
+      config.pepper === undefined ? Pepper.fromFile(pepperFile(config)) : new Pepper(config.pepper)
     const keepers = createKeepers({
-      pepper: config.pepper ?? Pepper.fromFile(pepperFile(config)),
+      pepper,
       ...(options.scrypt === undefined ? {} : { scrypt: options.scrypt }),
     })
     const context: ServiceContext = {
@@ -99,6 +104,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       node: config.node,
       requireVer: config.requireVer,
       keepers,
+      tokens: createTokenKeeper({ engine, pepper }),
       onBackgroundError: (error) =>
         log.warn({ err: error }, "a service's background work failed and will be tried again"),
     }
@@ -165,6 +171,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       port,
       engine,
       services,
+      context,
       ...(system.generated === undefined ? {} : { generatedSecret: system.generated }),
       close: () => (closing ??= unwind()),
     }

@@ -1,6 +1,7 @@
 import type { ZodType } from 'zod'
 import type { LoginKeepers } from '../auth/keepers'
 import type { Principal } from '../auth/principal'
+import type { TokenKeeper } from '../auth/token-keeper'
 import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
 
 /**
@@ -117,6 +118,8 @@ export interface ServiceContext {
   readonly requireVer?: boolean
   /** The rules and hashes of logins, which a service may not import from auth. */
   readonly keepers: LoginKeepers
+  /** Issues and verifies what stands in for a secret: connections, hosts, external services. */
+  readonly tokens: TokenKeeper
   /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */
   readonly onBackgroundError?: (error: unknown) => void
 }

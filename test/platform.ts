@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Engine } from '../core'
+import type { ServiceContext } from '../services/module'
 import { readConfig } from '../server/config'
 import { startServer } from '../server/start'
 import { Client } from './client'
@@ -15,6 +16,8 @@ export interface PlatformOptions {
 export interface Platform {
   readonly url: string
   readonly engine: Engine
+  /** What its services were made with. */
+  readonly context: ServiceContext
   readonly sys: Client
   /** The platform as somebody else sees it. */
   as(user: string, password: string): Client
@@ -44,6 +47,7 @@ export async function startPlatform({ settings = {} }: PlatformOptions = {}): Pr
   return {
     url: server.url,
     engine: server.engine,
+    context: server.context,
     sys: as('$sys', SECRET),
     as,
     async close() {

@@ -1,4 +1,4 @@
-import { createKeepers } from '../../auth'
+import { Pepper, createKeepers, createTokenKeeper } from '../../auth'
 import type { Engine } from '../../core'
 import { CATALOG, MOUNTS } from '../../services/catalog'
 import type { Service, ServiceContext } from '../../services/module'
@@ -13,10 +13,12 @@ const NO_ENGINE = new Proxy({} as Engine, {
 
 /** Every service and mount of the catalogue as a value, made without a store: to be described, not run. */
 export function catalogued(): { readonly services: readonly Service[]; readonly mounts: readonly Mount[] } {
+  const pepper = new Pepper('only describes, hashes nothing')
   const context: ServiceContext = {
     engine: NO_ENGINE,
     node: 'docs',
-    keepers: createKeepers({ pepper: 'only describes, hashes nothing' }),
+    keepers: createKeepers({ pepper }),
+    tokens: createTokenKeeper({ engine: NO_ENGINE, pepper }),
   }
   return {
     services: CATALOG.map((factory) => factory(context)),

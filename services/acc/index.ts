@@ -17,7 +17,7 @@ import { Turns } from './turns'
  * its sub-accounts, with the e-mail address as k2; at `/users/admins` of each bucket its administrators. Each entry is
  * `{profile, proof}`, of which the second half never leaves this service and auth.
  */
-export function acc({ engine, keepers }: ServiceContext): Service {
+export function acc({ engine, keepers }: Pick<ServiceContext, 'engine' | 'keepers'>): Service {
   const room: AccRoom = { ...keepers, engine, turns: new Turns() }
   return {
     name: 'acc',

@@ -1,6 +1,6 @@
 import { Kv4Error, VersionTag, isKv4Error } from '../../core'
 import { Reply, route } from '../module'
-import { NAMESPACE, namespaceAddress, namespaceAnswer } from './namespace'
+import { NAMESPACE, namespaceAddress, namespaceAnswer } from '../namespace'
 
 /** PUT: contract §3. A body of any form is accepted and ignored. */
 export const create = route({

@@ -1,6 +1,6 @@
 import { VersionTag, isKv4Error } from '../../core'
 import { Reply, route } from '../module'
-import { NAMESPACE, namespaceAddress, namespaceAnswer } from './namespace'
+import { NAMESPACE, namespaceAddress, namespaceAnswer } from '../namespace'
 
 /** POST updates what is there (contract §1); as a namespace has nothing to update, it only sees to it that it is there. */
 export const ensure = route({

@@ -1,7 +1,7 @@
 import type { Service } from '../module'
 import { create } from './create'
 import { ensure } from './ensure'
-import { LAYER } from './layer'
+import { NAMESPACES } from '../namespace'
 import { list } from './list'
 import { remove } from './remove'
 
@@ -13,7 +13,7 @@ export function ns(): Service {
   return {
     name: 'ns',
     prefix: '_ns',
-    layers: [{ name: LAYER, kind: 'versioned' }],
+    layers: [{ name: NAMESPACES, kind: 'versioned' }],
     routes: [list, create, ensure, remove],
   }
 }

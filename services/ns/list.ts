@@ -3,7 +3,7 @@ import { Path } from '../../core'
 import { Reply, route } from '../module'
 import { NAMES_LIMIT, PAGING, pageOptions } from '../paging'
 import { Depth } from '../parameters'
-import { LAYER } from './layer'
+import { NAMESPACES } from '../namespace'
 
 /**
  * GET: contract §3. Namespaces that were created at or below the path, not the ancestors that they imply; whole paths
@@ -17,7 +17,7 @@ export const list = route({
   input: { query: z.object({ ...PAGING, depth: Depth.optional() }) },
   async run({ bucket, path, query }) {
     const page = pageOptions(query, NAMES_LIMIT, (text) => Path.parse(text))
-    const { items, next } = await bucket.paths(LAYER, path, query.depth, page)
+    const { items, next } = await bucket.paths(NAMESPACES, path, query.depth, page)
     const names = items.map(withoutSlash)
     return next === undefined ? names : new Reply(names, { next: withoutSlash(next) })
   },

@@ -45,7 +45,7 @@ beforeEach(async () => {
 afterEach(() => world.close())
 
 function serviceOn(engine: Engine): Service {
-  return acc({ engine, node: 'test', keepers: world.keepers })
+  return acc({ engine, keepers: world.keepers })
 }
 
 async function call(

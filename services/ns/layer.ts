@@ -1,3 +1,0 @@
-import { Layer } from '../../core'
-
-export const LAYER = Layer.parse('*ns')
