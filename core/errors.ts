@@ -127,6 +127,20 @@ export const CATALOGUE = {
   // namespaces
   path_exists: { text: 'The namespace exists.', remedy: 'Nothing to do: it is there.' },
   no_namespace: { text: 'The namespace does not exist.', remedy: 'Create it first: PUT /_ns/<path>.' },
+  // registry
+  service_exists: {
+    text: 'A service with this id exists.',
+    remedy: 'Take another id, or wait until the one that holds it has ended or timed out.',
+  },
+  bad_token: {
+    text: 'The heartbeat token is not the one that was given last.',
+    remedy:
+      'Send the token of the last answer, each once. After a lost answer create the service or session anew.',
+  },
+  limit_reached: {
+    text: 'The account has as many of these as it may have.',
+    remedy: 'Remove some, or have the limit raised: PUT /_reg/limits by `$sys`.',
+  },
   // accounts
   require_account_details: {
     text: 'The account details are missing.',

@@ -1,0 +1,89 @@
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { BucketName, Key, isJsonObject } from '../../core'
+import type { Address, Bucket, Engine } from '../../core'
+import { PLACES } from './places'
+
+/** What a client of the identity endpoint proved itself with. */
+export interface UserSecret {
+  readonly user: string
+  readonly secret: string
+}
+
+export interface AccessToken {
+  readonly text: string
+  /** Unix ms. */
+  readonly expires: number
+}
+
+const LIFE_MS = 24 * 3600_000
+const MAX_REMEMBERED = 5_000
+const BY = '$sys'
+const ALGORITHM = 'aes-256-gcm'
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const FORM = /^[A-Za-z0-9_-]{43}$/
+
+/**
+ * Tokens of the identity endpoint (contract §2). What is stored is the credential, sealed under the token, at the
+ * token's hash: the token alone opens it, and each request that shows it has the credential verified again – a
+ * verification that the login cache remembers – so that it ends at once with the account, the secret or the address's
+ * permission, and the database alone is worth nothing.
+ */
+export class AccessTokens {
+  readonly #bucket: Bucket
+  /** Given in this process, by a keyed digest of the credential: clients ask for one at each start. */
+  readonly #given = new Map<string, AccessToken>()
+  readonly #key = randomBytes(32)
+
+  constructor(engine: Engine) {
+    this.#bucket = engine.bucket(BucketName.system)
+  }
+
+  /** A token for a credential that was verified just now. */
+  async give(credential: UserSecret): Promise<AccessToken> {
+    const digest = createHmac('sha256', this.#key).update(JSON.stringify(credential)).digest('base64')
+    const given = this.#given.get(digest)
+    if (given !== undefined && given.expires - Date.now() > LIFE_MS / 2) return given
+    const text = randomBytes(32).toString('base64url')
+    const token: AccessToken = { text, expires: Date.now() + LIFE_MS }
+    const sealed = { sealed: seal(text, credential), expires: token.expires }
+    await this.#bucket.put(addressOf(text), sealed, { by: BY, ttl: LIFE_MS })
+    if (this.#given.size >= MAX_REMEMBERED) this.#given.clear()
+    this.#given.set(digest, token)
+    return token
+  }
+
+  /** The credential to verify; undefined: no such token, or no longer. */
+  async open(text: string): Promise<UserSecret | undefined> {
+    if (!FORM.test(text)) return undefined
+    const address = addressOf(text)
+    // Clients use a token the moment they have it, perhaps at another node.
+    const version =
+      (await this.#bucket.get(address)) ?? (await this.#bucket.get(address, { consistent: true }))
+    if (!isJsonObject(version?.v) || typeof version.v.sealed !== 'string') return undefined
+    return unseal(text, version.v.sealed)
+  }
+}
+
+function addressOf(text: string): Address {
+  return { ...PLACES.tokens, key: Key.parse(createHash('sha256').update(text).digest('hex')) }
+}
+
+function keyFor(text: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', text, '', 'kv4 registry access token', 32))
+}
+
+function seal(text: string, credential: UserSecret): string {
+  const nonce = randomBytes(NONCE_BYTES)
+  const cipher = createCipheriv(ALGORITHM, keyFor(text), nonce)
+  const body = Buffer.concat([cipher.update(JSON.stringify(credential), 'utf8'), cipher.final()])
+  return Buffer.concat([nonce, cipher.getAuthTag(), body]).toString('base64')
+}
+
+function unseal(text: string, sealed: string): UserSecret {
+  const bytes = Buffer.from(sealed, 'base64')
+  const decipher = createDecipheriv(ALGORITHM, keyFor(text), bytes.subarray(0, NONCE_BYTES))
+  decipher.setAuthTag(bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES))
+  const body = Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()])
+  return JSON.parse(body.toString('utf8')) as UserSecret
+}

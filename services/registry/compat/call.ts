@@ -1,0 +1,169 @@
+import { randomBytes } from 'node:crypto'
+import type { Bucket, Json } from '../../../core'
+import type { MountReply, MountRequest } from '../../mount'
+import type { Usage } from '../quotas'
+import { RateExceeded } from '../quotas'
+import type { Registry } from '../registry'
+import type { Tenant } from '../tenants'
+import { Refusal, badParameter, badRequest, unauthorized } from './fault'
+
+/** Who is asking, once that is known. */
+export interface Caller {
+  readonly bucket: Bucket
+  /** Recorded with what it writes. */
+  readonly login: string
+  readonly tenant: Tenant
+}
+
+const INDENT = 4
+let count = 0
+
+/** `.rh-qyek.h-kv4.r-q3i5psGp.c-3.ts-1347320188220.v-0.1`: contract §5. */
+function transactionId(): string {
+  const letters = randomBytes(8).toString('base64url')
+  return `.rh-${letters.slice(0, 4)}.h-kv4.r-${letters.slice(4, 11)}.c-${++count}.ts-${Date.now()}.v-0.1`
+}
+
+/** What is known of a request that a mount answers, from its arrival to its reply. */
+export class Call {
+  readonly id = transactionId()
+  #usage: Usage | undefined
+  #parameters: URLSearchParams | undefined
+
+  private constructor(readonly request: MountRequest) {}
+
+  static of(request: MountRequest): Call {
+    let call = CALLS.get(request)
+    if (call === undefined) CALLS.set(request, (call = new Call(request)))
+    return call
+  }
+
+  /** @throws Refusal for percent encoding that is none */
+  get parameters(): URLSearchParams {
+    if (this.#parameters === undefined) {
+      decoded(this.request.rawQuery)
+      this.#parameters = new URLSearchParams(this.request.rawQuery)
+    }
+    return this.#parameters
+  }
+
+  /**
+   * By the token; the tenant that is named has to be the token's. Counts the request.
+   * @throws Refusal, too_many_requests
+   */
+  async caller(registry: Registry, named: string | undefined): Promise<Caller> {
+    const { request } = this
+    const { headers } = request
+    const tenantId = named ?? header(headers['x-tenant-id'])
+    if (tenantId === undefined) throw unauthorized('No tenant id provided')
+    const token = header(headers['x-auth-token']) ?? this.parameters.get('x-auth-token')
+    if (!token) throw unauthorized('No authentication token provided')
+    const credential = await registry.tokens.open(token)
+    if (credential === undefined) throw unauthorized('Invalid or expired authentication token')
+    const principal = await request.authenticate(credential.user, credential.secret)
+    const tenant = await registry.tenants.of(principal.bucket)
+    if (tenant.id !== tenantId) throw unauthorized('Invalid or expired authentication token')
+    try {
+      this.#usage = await registry.quotas.consume(principal.bucket)
+    } catch (error) {
+      if (error instanceof RateExceeded) this.#usage = error.usage
+      throw error
+    }
+    const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase()
+    if (type !== undefined && type !== '' && type !== 'application/json')
+      throw badRequest(`Unsupported content type: ${type}`)
+    return { bucket: request.bucketOf(principal), login: principal.login, tenant }
+  }
+
+  /** The JSON of the body, whatever its Content-Type says; none is `{}`. @throws Refusal, body_too_large */
+  async body(): Promise<unknown> {
+    const bytes = await this.request.body()
+    try {
+      const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+      return text.trim() === '' ? {} : JSON.parse(text)
+    } catch (error) {
+      throw badRequest(
+        `Failed to parse request body: ${error instanceof SyntaxError ? 'not JSON' : 'not UTF-8'}`,
+      )
+    }
+  }
+
+  /** @throws Refusal */
+  limit(): number {
+    const sent = this.parameters.get('limit')
+    if (sent === null || sent === '') return 100
+    const refuse = (details: string) =>
+      new Refusal({ type: 'invalidLimit', message: 'Invalid limit', details })
+    if (!/^-?\d{1,15}$/.test(sent)) throw refuse('Limit must be a number')
+    const limit = Number(sent)
+    if (limit < 1 || limit > 1000)
+      throw refuse(`Invalid limit ${limit}. Minimum limit is 1 and maximum limit is 1000.`)
+    return limit
+  }
+
+  reply(status: number, body?: Json, headers: readonly (readonly [string, string])[] = []): MountReply {
+    const all: (readonly [string, string])[] = [
+      ...(body === undefined ? [] : [['Content-Type', 'application/json; charset=UTF-8'] as const]),
+      ['X-Response-Id', this.id],
+      ...rateHeaders(this.#usage),
+      ['Cache-Control', 'no-store'],
+      ['X-Content-Type-Options', 'nosniff'],
+      ...headers,
+    ]
+    return {
+      status,
+      headers: all,
+      ...(body !== undefined && { body: JSON.stringify(body, undefined, INDENT) }),
+    }
+  }
+
+  /** A page in the contract's form (§4). */
+  list(values: readonly Json[], limit: number, marker: string | null, next: string | undefined): MountReply {
+    const { origin, rawPath, rawQuery } = this.request
+    let href: string | null = null
+    if (next !== undefined) {
+      const parameters = new URLSearchParams(rawQuery)
+      parameters.set('marker', next)
+      href = `${origin}${rawPath}?${parameters.toString()}`
+    }
+    const metadata = { count: values.length, limit, marker, next_marker: next ?? null, next_href: href }
+    return this.reply(200, { values, metadata })
+  }
+}
+
+const CALLS = new WeakMap<MountRequest, Call>()
+
+/** A part of the URL. @throws Refusal */
+export function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw badRequest('URI malformed')
+  }
+}
+
+/** An id in the path. @throws Refusal in the name that the original gives to it */
+export function idIn(text: string, name: string, isId: (id: string) => boolean): string {
+  const id = decoded(text)
+  if (!isId(id)) throw badParameter(name)
+  return id
+}
+
+export function hours(seconds: number): string {
+  return `${(seconds / 3600).toFixed(1)} hours`
+}
+
+function header(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function rateHeaders(usage: Usage | undefined): readonly (readonly [string, string])[] {
+  if (usage === undefined) return []
+  return [
+    ['X-Ratelimit-Path-Regex', '/.*'],
+    ['X-Ratelimit-Limit', String(usage.limit)],
+    ['X-Ratelimit-Used', String(usage.used)],
+    ['X-Ratelimit-Window', hours(usage.window)],
+    ['X-Ratelimit-Reply-After', String(usage.replyAfter)],
+  ]
+}

@@ -1,0 +1,91 @@
+import type { JsonObject } from '../../../core'
+import type { MountReply } from '../../mount'
+import type { Registry } from '../registry'
+import { configurationValue, isConfigurationId, isNamespace } from '../rules'
+import { decoded } from './call'
+import type { Call, Caller } from './call'
+import { badParameter } from './fault'
+import { markerOf } from './endpoint'
+import type { Endpoint } from './endpoint'
+import { location } from './services'
+
+const NAME = 'configurationId'
+
+/**
+ * What stands behind `/configuration/`: an id, or a namespace when it ends in a slash. node and python put a namespaced
+ * id there with its own slash, which makes two, java without; both are the same id (contract §9).
+ */
+type Target =
+  { readonly kind: 'value'; readonly id: string } | { readonly kind: 'namespace'; readonly prefix: string }
+
+function targetOf(text: string): Target {
+  const sent = decoded(text)
+  if (sent === '') return { kind: 'namespace', prefix: '' }
+  const id = sent.includes('/') && !sent.startsWith('/') ? `/${sent}` : sent
+  if (id === '/') throw badParameter(NAME)
+  if (!id.endsWith('/')) {
+    if (!isConfigurationId(id)) throw badParameter(NAME)
+    return { kind: 'value', id }
+  }
+  const prefix = id.slice(0, -1)
+  if (!isNamespace(prefix)) throw badParameter(NAME)
+  return { kind: 'namespace', prefix }
+}
+
+function valueId(text: string | undefined): string {
+  const target = targetOf(text ?? '')
+  if (target.kind !== 'value') throw badParameter(NAME)
+  return target.id
+}
+
+export function configurationRoutes({ configuration }: Registry): readonly Endpoint[] {
+  async function list(call: Call, { bucket }: Caller, prefix: string): Promise<MountReply> {
+    const limit = call.limit()
+    const marker = markerOf(call)
+    const { items, next } = await configuration.list(bucket, {
+      prefix,
+      limit,
+      ...(marker !== null && { from: marker }),
+    })
+    return call.list(
+      items.map((item): JsonObject => ({ ...item })),
+      limit,
+      marker,
+      next,
+    )
+  }
+
+  return [
+    {
+      method: 'GET',
+      path: '/configuration(?:/(.*))?',
+      summary:
+        'A value, or with a slash at its end the values of a namespace; paged by `limit` and `marker`.',
+      async run(call, caller, [text]) {
+        const target = targetOf(text ?? '')
+        if (target.kind === 'namespace') return list(call, caller, target.prefix)
+        const { id } = target
+        return call.reply(200, { id, value: await configuration.get(caller.bucket, id) })
+      },
+    },
+    {
+      method: 'PUT',
+      path: '/configuration/(.*)',
+      summary: 'Sets a value; writing what is there is not a change.',
+      async run(call, caller, [text]) {
+        const id = valueId(text)
+        await configuration.put(caller.bucket, caller.login, id, configurationValue(await call.body()))
+        return call.reply(204, undefined, [location(call, caller, 'configuration', id)])
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/configuration/(.*)',
+      summary: 'Removes a value.',
+      async run(call, { bucket, login }, [text]) {
+        await configuration.remove(bucket, login, valueId(text))
+        return call.reply(204)
+      },
+    },
+  ]
+}

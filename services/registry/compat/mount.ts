@@ -1,0 +1,114 @@
+import { Kv4Error } from '../../../core'
+import type { Json, JsonObject } from '../../../core'
+import type { ServiceContext } from '../../module'
+import type { Mount, MountReply, MountRequest, MountRoute } from '../../mount'
+import { EVENT_TYPES } from '../event-log'
+import { Registry } from '../registry'
+import { Call, hours } from './call'
+import { configurationRoutes } from './configuration'
+import { markerOf } from './endpoint'
+import type { Endpoint } from './endpoint'
+import { FAULT_STATUS, badRequest, faultOf } from './fault'
+import { identity } from './identity'
+import { serviceRoutes } from './services'
+import { sessionRoutes } from './sessions'
+
+/** A body of this many bytes is too many: contract §3. */
+const TOO_LARGE = 5000
+const ANY_METHOD = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
+
+function platformRoutes({ quotas, events }: Registry): readonly Endpoint[] {
+  return [
+    {
+      method: 'GET',
+      path: '/limits/?',
+      summary: 'What the account may have and how often it may ask.',
+      async run(call, { bucket }) {
+        const { resource } = await quotas.limits(bucket.name)
+        const { limit, used, window } = await quotas.used(bucket.name)
+        return call.reply(200, { resource, rate: { '/.*': { limit, used, window: hours(window) } } })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/events/?',
+      summary: 'The feed: from the `marker` on (inclusive), or of the last hour; `type` filters each page.',
+      async run(call, { bucket, tenant }) {
+        const limit = call.limit()
+        const marker = markerOf(call)
+        const type = call.parameters.get('type')
+        // In G2's words, which do not name the type that only G1 has.
+        const valid = EVENT_TYPES.filter((name) => name !== 'services.timeout').join(',')
+        if (type !== null && !EVENT_TYPES.some((name) => name === type))
+          throw badRequest(`Invalid type: ${type}. Valid types are: ${valid}`)
+        const start = marker === null ? {} : { marker, notBefore: tenant.since }
+        const page = await events.page(bucket, start, limit)
+        const shown = page.events.filter((event) => type === null || event.type === type)
+        return call.list(shown as unknown as readonly Json[], limit, null, page.nextMarker)
+      },
+    },
+  ]
+}
+
+/**
+ * The wire of the Cloud Service Registry, both generations side by side (contract, service-registry.md), and the
+ * identity endpoint that its clients ask for a token.
+ */
+export function registryMount(context: ServiceContext): Mount {
+  const registry = Registry.of(context)
+  const endpoints = [
+    ...sessionRoutes(registry),
+    ...serviceRoutes(registry),
+    ...configurationRoutes(registry),
+    ...platformRoutes(registry),
+  ]
+  const routes = endpoints.map(({ method, path, summary, run }): MountRoute => ({
+    methods: [method],
+    pattern: new RegExp(`^/v1\\.0(?:/(\\d+))?${path}$`),
+    access: 'public',
+    summary,
+    async run(request, [, tenant, ...match]) {
+      const call = Call.of(request)
+      return run(call, await call.caller(registry, tenant), match)
+    },
+  }))
+  return {
+    name: 'service-registry',
+    segments: ['v1.0', 'v2.0'],
+    maxBody: TOO_LARGE - 1,
+    routes: [
+      ...identity(registry),
+      ...routes,
+      {
+        methods: ANY_METHOD,
+        pattern: /^\/v1\.0(?:\/(\d+))?(?:\/.*)?$/,
+        access: 'public',
+        summary: 'Everything else is not found, once it is known who asks.',
+        async run(request, [, tenant]) {
+          await Call.of(request).caller(registry, tenant)
+          throw new Kv4Error('not_found')
+        },
+      },
+    ],
+    refuse,
+  }
+}
+
+function refuse(error: unknown, request: MountRequest): MountReply {
+  const call = Call.of(request)
+  const fault = faultOf(error, request.rawPath)
+  const status = FAULT_STATUS[fault.type]
+  if (status === 413) return call.reply(413)
+  const body: JsonObject = {
+    type: fault.type,
+    code: status,
+    message: fault.message,
+    details: fault.details,
+    txnId: call.id,
+  }
+  return call.reply(
+    status,
+    body,
+    status === 401 ? [['WWW-Authenticate', `Keystone uri="${request.origin}/v2.0"`]] : [],
+  )
+}

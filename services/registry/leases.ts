@@ -1,0 +1,237 @@
+import { randomUUID } from 'node:crypto'
+import { Key, isKv4Error } from '../../core'
+import type { Address, Bucket, Json, JsonObject, Version } from '../../core'
+import type { EventLog } from './event-log'
+import { servicePayload, storedService, storedSession } from './lease'
+import type { Death, Debt, Lease, StoredService, StoredSession } from './lease'
+import { PLACES } from './places'
+import type { PlatformClock } from './platform-clock'
+import { TimeUuid } from './time-uuid'
+
+/** A live service or session, and the version to write over. */
+export interface Held<Stored> {
+  readonly stored: Stored
+  readonly version: Version
+}
+
+/** What a look at a lease came to; `due`: when the next one is worth while. */
+export type Look = { readonly there: false } | { readonly there: true; readonly due: number }
+
+export const BY = '$sys'
+const AT_ONCE = 500
+
+export function serviceAddress(id: string): Address {
+  return { ...PLACES.services, key: Key.parse(id) }
+}
+
+export function sessionAddress(id: string): Address {
+  return { ...PLACES.sessions, key: Key.parse(id) }
+}
+
+/**
+ * How leases end. Three steps, each a write that only one of many can make, so that any node may go on where another
+ * one stopped:
+ *
+ *     alive ──mark, if it is still that version──▶ dying ──publish the event, once──▶ told ──remove──▶ gone
+ *
+ * From the mark on it is read as absent and no heartbeat reaches it. The mark names the cause under which the event is
+ * published, so the event appears once whoever publishes it.
+ */
+export class Leases {
+  constructor(
+    readonly log: EventLog,
+    readonly clock: PlatformClock,
+    /** Resolves when every outage is known. */
+    private readonly ready: () => Promise<void>,
+  ) {}
+
+  /** A lease from now on. */
+  grant(timeout: number, lastSeen: number | null): Lease {
+    const granted = this.clock.now()
+    const deadline = granted + timeout * 1000
+    return {
+      heartbeat_timeout: timeout,
+      token: TimeUuid.random(deadline),
+      granted,
+      deadline,
+      last_seen: lastSeen === null ? null : Math.floor(granted),
+    }
+  }
+
+  /** Unix ms at which it ends, unless there is an outage first. */
+  end({ granted, deadline }: Lease): number {
+    return this.clock.end(granted, deadline)
+  }
+
+  async debt(bucket: Bucket): Promise<Debt> {
+    return { cause: randomUUID(), since: await this.log.head(bucket) }
+  }
+
+  /** The service, if it lives; one whose time has come is buried first. */
+  async service(
+    bucket: Bucket,
+    id: string,
+    options: { readonly consistent?: boolean; readonly grace?: number } = {},
+  ): Promise<Held<StoredService> | undefined> {
+    const { consistent = false, grace = 0 } = options
+    for (;;) {
+      const version = await bucket.get(serviceAddress(id), { consistent })
+      const stored = storedService(version)
+      if (stored === undefined) return undefined
+      if (stored.dying !== undefined) {
+        await this.buryService(bucket, id, stored)
+        return undefined
+      }
+      if (stored.session_id !== undefined) {
+        const session = await this.session(bucket, stored.session_id, options)
+        if (session !== undefined) return { stored, version: version! }
+        // A session takes its services along, but for one that was joining as it died.
+        await this.#remove(bucket, serviceAddress(id), version!)
+        return undefined
+      }
+      if (!(await this.#isOver(stored.lease!, grace))) return { stored, version: version! }
+      if (await this.killService(bucket, id, { stored, version: version! }, 'service.timeout'))
+        return undefined
+    }
+  }
+
+  /** The session, if it lives; one whose time has come is buried first, with its services. */
+  async session(
+    bucket: Bucket,
+    id: string,
+    { consistent = false, grace = 0 }: { readonly consistent?: boolean; readonly grace?: number } = {},
+  ): Promise<Held<StoredSession> | undefined> {
+    for (;;) {
+      const version = await bucket.get(sessionAddress(id), { consistent })
+      const stored = storedSession(version)
+      if (stored === undefined) return undefined
+      if (stored.dying !== undefined) {
+        await this.#burySession(bucket, id, stored)
+        return undefined
+      }
+      if (!(await this.#isOver(stored.lease, grace))) return { stored, version: version! }
+      const dying: StoredSession = {
+        ...stored,
+        dying: { ...(await this.debt(bucket)), type: 'services.timeout' },
+      }
+      if (await this.rewrite(bucket, sessionAddress(id), dying, version!)) {
+        await this.#burySession(bucket, id, dying)
+        return undefined
+      }
+    }
+  }
+
+  /** false: it has changed, look again. */
+  async killService(
+    bucket: Bucket,
+    id: string,
+    { stored, version }: Held<StoredService>,
+    type: Death,
+  ): Promise<boolean> {
+    const dying: StoredService = { ...stored, dying: { ...(await this.debt(bucket)), type } }
+    if (!(await this.rewrite(bucket, serviceAddress(id), dying, version))) return false
+    await this.buryService(bucket, id, dying)
+    return true
+  }
+
+  /** Publishes that a service joined, unless that was done. */
+  async announce(bucket: Bucket, id: string, stored: StoredService): Promise<void> {
+    if (stored.owes === undefined) return
+    await this.log.publish(bucket, {
+      ...stored.owes,
+      type: 'service.join',
+      payload: servicePayload(id, stored),
+    })
+  }
+
+  async buryService(bucket: Bucket, id: string, stored: StoredService): Promise<void> {
+    const { dying, lease } = stored
+    await this.announce(bucket, id, stored)
+    await this.log.publish(bucket, {
+      cause: dying!.cause,
+      since: dying!.since,
+      type: dying!.type,
+      payload: servicePayload(id, stored),
+      ...(dying!.type === 'service.timeout' && { at: this.end(lease!) }),
+    })
+    await this.#clear(bucket, serviceAddress(id), dying!.cause)
+  }
+
+  /** Writes over that version. false: it has changed. */
+  async rewrite(
+    bucket: Bucket,
+    address: Address,
+    value: StoredService | StoredSession,
+    over: Version,
+    by = BY,
+  ): Promise<boolean> {
+    try {
+      await bucket.put(address, value as unknown as Json, { by, expect: { n: over.n } })
+      return true
+    } catch (error) {
+      if (isKv4Error(error, 'version_conflict')) return false
+      throw error
+    }
+  }
+
+  /** All services, dying ones too, in portions. */
+  async *services(
+    bucket: Bucket,
+    consistent: boolean,
+  ): AsyncGenerator<readonly [id: string, stored: StoredService, version: Version], void, undefined> {
+    let after: Key | undefined
+    do {
+      const page = await bucket.entries(PLACES.services, {
+        consistent,
+        limit: AT_ONCE,
+        ...(after !== undefined && { after }),
+      })
+      for (const { key, version } of page.items) yield [key, storedService(version)!, version]
+      after = page.next
+    } while (after !== undefined)
+  }
+
+  async #isOver(lease: Lease, grace: number): Promise<boolean> {
+    if (this.clock.now() < this.end(lease) + grace) return false
+    await this.ready()
+    return this.clock.now() >= this.end(lease) + grace
+  }
+
+  async #burySession(bucket: Bucket, id: string, stored: StoredSession): Promise<void> {
+    const children: (readonly [id: string, stored: StoredService, version: Version])[] = []
+    for await (const child of this.services(bucket, true))
+      if (child[1].session_id === id) children.push(child)
+    for (const [child, service] of children) await this.announce(bucket, child, service)
+    const { cause, since, type } = stored.dying!
+    const living = children.filter(([, { dying }]) => dying === undefined)
+    await this.log.publish(bucket, {
+      cause,
+      since,
+      type,
+      payload: living.map(([child, service]): JsonObject => servicePayload(child, service)),
+      at: this.end(stored.lease),
+    })
+    await Promise.all(
+      children
+        .filter(([, { dying }]) => dying === undefined)
+        .map(([child, , version]) => this.#remove(bucket, serviceAddress(child), version)),
+    )
+    await this.#clear(bucket, sessionAddress(id), cause)
+  }
+
+  /** Removes what was buried under that cause, and nothing that came after it. */
+  async #clear(bucket: Bucket, address: Address, cause: string): Promise<void> {
+    const version = await bucket.get(address, { consistent: true })
+    const stored = storedService(version) ?? storedSession(version)
+    if (stored?.dying?.cause === cause) await this.#remove(bucket, address, version!)
+  }
+
+  /** That version; if it has changed, another node is at it. */
+  async #remove(bucket: Bucket, address: Address, { n }: Version): Promise<void> {
+    try {
+      await bucket.remove(address, { by: BY, expect: { n } })
+    } catch (error) {
+      if (!isKv4Error(error, 'version_conflict')) throw error
+    }
+  }
+}

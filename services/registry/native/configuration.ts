@@ -1,0 +1,88 @@
+import { z } from 'zod'
+import { Instant, Kv4Error, Path, PeriodRange, VersionTag } from '../../../core'
+import type { JsonObject } from '../../../core'
+import { Reply, route } from '../../module'
+import type { Route } from '../../module'
+import { PAGING, VALUES_LIMIT } from '../../paging'
+import { Flag } from '../../parameters'
+import type { Registry } from '../registry'
+import { configurationValue, invalidParameter, isConfigurationId, isNamespace } from '../rules'
+import { EntryBody, keyOf } from './entry'
+import { pageReply } from './services'
+
+/** The namespace is the path, the name is `k`: `/_conf/production/cassandra?k=listen_ip`. */
+function idOf(path: Path, k: string): string {
+  const id = path === Path.root ? k : `${path}/${k}`
+  if (!isConfigurationId(id) || id.endsWith('/')) throw invalidParameter('k')
+  return id
+}
+
+export function configuration({ configuration: all }: Registry): readonly Route[] {
+  const write = (method: 'PUT' | 'POST'): Route =>
+    route({
+      method,
+      access: 'account',
+      summary: 'Sets the value `k` of the namespace (the path) to the text `v`, of 1 to 1,024 characters.',
+      input: { body: EntryBody },
+      async run({ bucket, path, principal, body }) {
+        if (body.v === undefined) throw new Kv4Error('value_missing')
+        const id = idOf(path, keyOf(body))
+        await all.put(bucket, principal.login, id, configurationValue({ value: body.v }))
+        return { id, value: body.v as string }
+      },
+    })
+  return [
+    route({
+      method: 'GET',
+      access: 'account',
+      summary:
+        'The value `k` of the namespace (the path), `at` an instant too; `time_series=1`: its history, within `gs` and `ge`. Without `k` every value in the namespace, paged by `limit` and `after`.',
+      input: {
+        query: z.object({
+          k: z.string().optional(),
+          limit: PAGING.limit,
+          after: z.string().optional(),
+          at: z.string().optional(),
+          time_series: Flag.optional(),
+          gs: z.string().optional(),
+          ge: z.string().optional(),
+        }),
+      },
+      async run({ bucket, path, query }) {
+        const { k, after, limit = VALUES_LIMIT } = query
+        if (k === undefined) {
+          const prefix = path === Path.root ? '' : `${path}/`
+          if (!isNamespace(prefix)) throw invalidParameter('path')
+          if (after !== undefined && !isConfigurationId(after)) throw invalidParameter('after')
+          const page = await all.list(bucket, { prefix, limit, ...(after !== undefined && { from: after }) })
+          return pageReply({ ...page, items: page.items.map((item): JsonObject => ({ ...item })) })
+        }
+        const id = idOf(path, k)
+        if (query.time_series === true) {
+          const before = after === undefined ? undefined : VersionTag.parse(after)
+          if (after !== undefined && before === undefined) throw new Kv4Error('bad_cursor')
+          const range = PeriodRange.time(PeriodRange.parse(query.gs, query.ge))
+          const { rows, next } = await all.history(bucket, id, range, {
+            limit,
+            ...(before !== undefined && { after: before }),
+          })
+          const shown = rows.map(({ at, by, value }) => [Math.floor(at / 1000), by, value])
+          return next === undefined ? shown : new Reply(shown, { next: VersionTag.of({ n: next }) })
+        }
+        return all.get(bucket, id, query.at === undefined ? {} : { at: Instant.parse(query.at) })
+      },
+    }),
+    write('PUT'),
+    write('POST'),
+    route({
+      method: 'DELETE',
+      access: 'account',
+      summary: 'Removes the value `k` of the namespace (the path); answers 1. Its history stays.',
+      input: { query: z.object({ k: z.string().optional() }) },
+      async run({ bucket, path, query, principal }) {
+        await all.remove(bucket, principal.login, idOf(path, keyOf(query)))
+        return 1
+      },
+    }),
+  ]
+}

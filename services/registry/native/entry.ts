@@ -1,0 +1,19 @@
+import { z } from 'zod'
+import { Kv4Error } from '../../../core'
+
+/** A body in the platform's own form: `{k, v}`. */
+export const EntryBody = z.object({ k: z.string('key_missing').optional(), v: z.unknown().optional() })
+export type EntryBody = z.output<typeof EntryBody>
+
+/** @throws key_missing */
+export function keyOf({ k }: { readonly k?: string | undefined }): string {
+  if (k === undefined) throw new Kv4Error('key_missing')
+  return k
+}
+
+/** What the body says of the thing called `k`. */
+export function described(body: EntryBody): Readonly<Record<string, unknown>> {
+  const { v } = body
+  if (typeof v !== 'object' || v === null || Array.isArray(v)) throw new Kv4Error('value_missing')
+  return { ...v, ...(body.k !== undefined && { id: body.k }) }
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod'
+import type { Json, JsonObject } from '../../../core'
+import { Reply, route } from '../../module'
+import type { Route } from '../../module'
+import { PAGING, VALUES_LIMIT } from '../../paging'
+import type { Registry } from '../registry'
+import { heartbeatToken, invalidParameter, isServiceId, newService, serviceChanges } from '../rules'
+import type { Page } from '../services'
+import { EntryBody, described, keyOf } from './entry'
+
+/** A page of a listing whose `next` names the first item of the next one. */
+export function pageReply({ items, next }: Page<JsonObject>): Json | Reply {
+  return next === undefined ? items : new Reply(items, { next })
+}
+
+function serviceId(id: string): string {
+  if (!isServiceId(id)) throw invalidParameter('k')
+  return id
+}
+
+export function services({ services: all }: Registry): readonly Route[] {
+  const at = '/services'
+  return [
+    route({
+      method: 'GET',
+      at,
+      access: 'account',
+      summary: 'The service `k`, or all of them (with the `tag`), by id; paged by `limit` and `after`.',
+      input: {
+        query: z.object({
+          limit: PAGING.limit,
+          after: z.string().optional(),
+          k: z.string().optional(),
+          tag: z.string().optional(),
+        }),
+      },
+      async run({ bucket, query: { k, tag, after, limit = VALUES_LIMIT } }) {
+        if (k !== undefined) return all.get(bucket, serviceId(k))
+        if (after !== undefined && !isServiceId(after)) throw invalidParameter('after')
+        return pageReply(
+          await all.list(bucket, {
+            limit,
+            ...(tag !== undefined && { tag }),
+            ...(after !== undefined && { from: after }),
+          }),
+        )
+      },
+    }),
+    route({
+      method: 'PUT',
+      at,
+      access: 'account',
+      summary:
+        'Registers the service `k`: `v` has a heartbeat_timeout (3 to 120 s) or a session_id, tags, metadata. Answers the token of the first heartbeat.',
+      input: { body: EntryBody },
+      async run({ bucket, body, principal }) {
+        keyOf(body)
+        const token = await all.create(bucket, principal.login, newService(described(body)))
+        return new Reply({ token: token ?? null }, { created: true })
+      },
+    }),
+    route({
+      method: 'POST',
+      at,
+      access: 'account',
+      summary: 'Changes tags, metadata or heartbeat_timeout of the service `k`; what is not named stays.',
+      input: { body: EntryBody },
+      async run({ bucket, body, principal }) {
+        const id = serviceId(keyOf(body))
+        await all.update(bucket, principal.login, id, serviceChanges(described(body)))
+        return all.get(bucket, id)
+      },
+    }),
+    route({
+      method: 'DELETE',
+      at,
+      access: 'account',
+      summary: 'Ends the service `k`; answers 1.',
+      input: { query: z.object({ k: z.string().optional() }) },
+      async run({ bucket, query }) {
+        await all.remove(bucket, serviceId(keyOf(query)))
+        return 1
+      },
+    }),
+    route({
+      method: 'POST',
+      at: '/services/heartbeat',
+      access: 'account',
+      summary: 'The service `k` lives: takes the `token` of the last answer, gives the next.',
+      input: { body: EntryBody },
+      async run({ bucket, body, principal }) {
+        const id = serviceId(keyOf(body))
+        const sent = heartbeatToken(described(body))
+        return { token: await all.heartbeat(bucket, principal.login, id, sent) }
+      },
+    }),
+  ]
+}

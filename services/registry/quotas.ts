@@ -1,0 +1,173 @@
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
+import { BucketName, Key, Kv4Error, isJsonObject } from '../../core'
+import type { Bucket, Engine, Path } from '../../core'
+import { PLACES } from './places'
+
+export const RESOURCES = ['session', 'service', 'configuration_value'] as const
+export type Resource = (typeof RESOURCES)[number]
+
+export interface Rate {
+  /** Requests within the window. */
+  readonly limit: number
+  /** Seconds. */
+  readonly window: number
+}
+
+export interface Limits {
+  readonly resource: Readonly<Record<Resource, number>>
+  readonly rate: Rate
+}
+
+/** What an account may have unless `$sys` says otherwise: contract §8, §11. */
+export const DEFAULT_LIMITS: Limits = {
+  resource: { session: 100, service: 200, configuration_value: 1_000 },
+  rate: { limit: 500_000, window: 24 * 3600 },
+}
+
+/** Part of the limits, as `$sys` sets them. */
+export interface LimitChanges {
+  readonly resource?: Partial<Record<Resource, number>> | undefined
+  readonly rate?: Partial<Rate> | undefined
+}
+
+/** How much of the rate is used. */
+export interface Usage extends Rate {
+  readonly used: number
+  /** Seconds until it is worth trying again; 0: now. */
+  readonly replyAfter: number
+}
+
+interface Count {
+  readonly n: number
+  readonly at: number
+}
+
+// A count is this node's own; what other nodes add or remove shows when it is made anew.
+const RECOUNT_MS = 10_000
+const AT_ONCE = 1_000
+const MAX_COUNTS = 10_000
+
+const PLACE_OF = {
+  session: PLACES.sessions,
+  service: PLACES.services,
+  configuration_value: PLACES.configuration,
+} as const satisfies Record<Resource, { layer: unknown; path: Path }>
+
+/** What an account may have, and how often it may ask. Limits lie in `$sys`; rates are counted per node. */
+export class Quotas {
+  readonly #system: Bucket
+  readonly #counts = new Map<string, Count>()
+  readonly #limiters = new Map<string, RateLimiterMemory>()
+
+  constructor(
+    engine: Engine,
+    /** Buries what has expired in a bucket, before anybody hears that it is full. */
+    private readonly look: (bucket: Bucket) => Promise<void>,
+  ) {
+    this.#system = engine.bucket(BucketName.system)
+  }
+
+  async limits(bucket: BucketName): Promise<Limits> {
+    const version = await this.#system.get({ ...PLACES.limits, key: Key.parse(bucket) })
+    const changes = (isJsonObject(version?.v) ? version.v : {}) as LimitChanges
+    return {
+      resource: { ...DEFAULT_LIMITS.resource, ...changes.resource },
+      rate: { ...DEFAULT_LIMITS.rate, ...changes.rate },
+    }
+  }
+
+  /** Adds to what was set before. */
+  async set(bucket: BucketName, by: string, { resource, rate }: LimitChanges): Promise<Limits> {
+    await this.#system.modify(
+      { ...PLACES.limits, key: Key.parse(bucket) },
+      (current) => {
+        const before = (isJsonObject(current?.v) ? current.v : {}) as LimitChanges
+        return {
+          resource: { ...before.resource, ...resource },
+          rate: { ...before.rate, ...rate },
+        }
+      },
+      { by },
+    )
+    return this.limits(bucket)
+  }
+
+  /** @throws limit_reached when there is no room for one more */
+  async admit(bucket: Bucket, resource: Resource): Promise<void> {
+    const limit = (await this.limits(bucket.name)).resource[resource]
+    if ((await this.#count(bucket, resource, false)) < limit) return
+    await this.look(bucket)
+    if ((await this.#count(bucket, resource, true)) < limit) return
+    throw new Kv4Error('limit_reached', { fields: { resource, limit } })
+  }
+
+  added(bucket: Bucket, resource: Resource, change: number): void {
+    const name = `${bucket.name} ${resource}`
+    const count = this.#counts.get(name)
+    if (count !== undefined) this.#counts.set(name, { ...count, n: count.n + change })
+  }
+
+  /** Counts one request. @throws rate_limited with the seconds to wait; it carries the usage */
+  async consume(bucket: BucketName): Promise<Usage> {
+    const { rate } = await this.limits(bucket)
+    try {
+      return usage(rate, await this.#limiter(rate).consume(bucket))
+    } catch (state) {
+      if (state instanceof RateLimiterRes) throw new RateExceeded(usage(rate, state))
+      throw state
+    }
+  }
+
+  /** Without counting. */
+  async used(bucket: BucketName): Promise<Usage> {
+    const { rate } = await this.limits(bucket)
+    const state = await this.#limiter(rate).get(bucket)
+    return state === null ? { ...rate, used: 0, replyAfter: 0 } : usage(rate, state)
+  }
+
+  #limiter({ limit, window }: Rate): RateLimiterMemory {
+    const name = `${limit} ${window}`
+    let limiter = this.#limiters.get(name)
+    if (limiter === undefined) {
+      limiter = new RateLimiterMemory({ keyPrefix: 'registry', points: limit, duration: window })
+      this.#limiters.set(name, limiter)
+    }
+    return limiter
+  }
+
+  async #count(bucket: Bucket, resource: Resource, anew: boolean): Promise<number> {
+    const name = `${bucket.name} ${resource}`
+    const known = this.#counts.get(name)
+    if (!anew && known !== undefined && performance.now() - known.at < RECOUNT_MS) return known.n
+    let n = 0
+    let after: Key | undefined
+    do {
+      const page = await bucket.keys(PLACE_OF[resource], {
+        limit: AT_ONCE,
+        consistent: anew,
+        ...(after !== undefined && { after }),
+      })
+      n += page.items.length
+      after = page.next
+    } while (after !== undefined)
+    if (this.#counts.size >= MAX_COUNTS) this.#counts.clear()
+    this.#counts.set(name, { n, at: performance.now() })
+    return n
+  }
+}
+
+/** too_many_requests, with what the headers of the contract say. */
+export class RateExceeded extends Kv4Error {
+  constructor(readonly usage: Usage) {
+    super('too_many_requests', { retryAfter: usage.replyAfter })
+  }
+}
+
+function usage(rate: Rate, state: RateLimiterRes): Usage {
+  const over = state.consumedPoints > rate.limit
+  return {
+    ...rate,
+    used: Math.min(state.consumedPoints, rate.limit),
+    replyAfter: over ? Math.ceil(state.msBeforeNext / 1000) : 0,
+  }
+}

@@ -1,0 +1,634 @@
+// Bodies of another system's wire are looked into as they come.
+/* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-return */
+import { readFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { SYS, RegistryClient, newAccount, openWorld } from './world'
+import type { Reply, World } from './world'
+import { ask } from '../../server/world'
+
+let world: World
+let port: number
+let names = 0
+
+beforeAll(async () => {
+  world = await openWorld()
+  port = world.server.port
+})
+afterAll(() => world.close())
+
+/** An account with a token of its own. */
+async function account(): Promise<RegistryClient> {
+  const client = await newAccount(port, `farm-${++names}`)
+  await client.login()
+  return client
+}
+
+const V1 = /^[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+const TYPES =
+  'service.join,service.remove,service.timeout,configuration_value.update,configuration_value.remove'
+
+function types(reply: Reply): string[] {
+  return reply.json.values.map(({ type }: { type: string }) => type)
+}
+
+/** The fields that python indexes, and what they say. */
+function fault(reply: Reply): readonly [status: number, type: string, message: string, details: unknown] {
+  const { type, code, message, details, txnId, ...rest } = reply.json
+  expect(code).toBe(reply.status)
+  expect(txnId).toMatch(/^\.rh-.{4}\.h-.+\.ts-\d{13}\.v-/)
+  expect(rest).toEqual({})
+  return [reply.status, type, message, details]
+}
+
+describe('the identity endpoint', () => {
+  test('gives each client what it reads, with and without the slash at the end', async () => {
+    const client = await newAccount(port, 'identity')
+    for (const path of ['/v2.0/tokens', '/v2.0/tokens/']) {
+      const { status, json } = await client.login(path)
+      expect(status).toBe(200)
+      const { token, serviceCatalog, user } = json.access
+      // Java: numbers of 32 bits in both, an offset that is not Z.
+      expect(Number(token.tenant.id)).toBeLessThan(2 ** 31)
+      expect(token.tenant.name).toBe(token.tenant.id)
+      expect(token.expires).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}-0\d:00$/)
+      expect(Date.parse(token.expires) - Date.now()).toBeGreaterThan(23 * 3600_000)
+      // node: the tenant of cloudServers; python and ruby: the last segment of the URL.
+      for (const name of ['cloudServers', 'cloudMonitoring']) {
+        const [endpoint] = serviceCatalog.find((entry: { name: string }) => entry.name === name).endpoints
+        expect(endpoint.tenantId).toBe(token.tenant.id)
+        expect(endpoint.publicURL).toBe(`${world.server.url}/v1.0/${token.tenant.id}`)
+      }
+      expect(user.roles).toEqual([])
+    }
+  })
+
+  test('refuses who does not belong here', async () => {
+    const wrong = await new RegistryClient(port, 'identity', 'x'.repeat(40)).login()
+    expect(wrong.status).toBe(401)
+    expect((await ask(port, 'POST', '/v2.0/tokens', { body: {} })).status).toBe(401)
+    expect((await ask(port, 'POST', '/v2.0/tokens', { body: '{"a' })).status).toBe(400)
+  })
+
+  test('keeps the number of an account, and gives a sub-account its own', async () => {
+    const client = await account()
+    const first = client.tenant
+    await client.login()
+    expect(client.tenant).toBe(first)
+    const made = await client.native('PUT', '/_acc/accounts', {
+      k: 'lily',
+      v: { email: 'lily-c@example.com' },
+    })
+    const sub = new RegistryClient(port, `${client.user}#lily`, made.json.v.secret as string)
+    expect((await sub.login()).status).toBe(200)
+    expect(sub.tenant).not.toBe(first)
+    await sub.post('/services', { id: 'hers', heartbeat_timeout: 60 })
+    expect((await client.get('/services')).json.values).toEqual([])
+    expect((await sub.get('/services')).json.values).toMatchObject([{ id: 'hers' }])
+  })
+
+  test('a token ends with the account, at once, and stands nowhere in the store', async () => {
+    const client = await account()
+    expect((await client.get('/services')).status).toBe(200)
+    const names = (await readdir(world.directory, { recursive: true, withFileTypes: true })).filter((entry) =>
+      entry.isFile(),
+    )
+    expect(names.length).toBeGreaterThan(0)
+    for (const { parentPath, name } of names) {
+      const bytes = await readFile(join(parentPath, name))
+      expect(bytes.includes(client.token)).toBe(false)
+      expect(bytes.includes(client.secret)).toBe(false)
+    }
+    const off = await ask(port, 'POST', '/_acc/accounts', {
+      as: SYS,
+      body: { k: client.user, v: { active: false } },
+    })
+    expect(off.status).toBe(200)
+    expect(fault(await client.get('/services'))).toEqual([
+      401,
+      'unauthorizedError',
+      'forbidden',
+      'Invalid or expired authentication token',
+    ])
+  })
+})
+
+describe('authentication', () => {
+  test.each([
+    ['no tenant', '/v1.0/services', {}, 'No tenant id provided'],
+    ['no token', '/v1.0/7777/services', {}, 'No authentication token provided'],
+    [
+      'a wrong token',
+      '/v1.0/7777/services',
+      { 'X-Auth-Token': 'x' },
+      'Invalid or expired authentication token',
+    ],
+    ['an unknown page', '/v1.0/7777/nothing', {}, 'No authentication token provided'],
+  ])('refuses %s in the words that clients know', async (_what, path, headers, details) => {
+    const reply = await ask(port, 'GET', path, { headers })
+    expect(fault(reply)).toEqual([401, 'unauthorizedError', 'forbidden', details])
+    expect(reply.headers['www-authenticate']).toBe(`Keystone uri="${world.server.url}/v2.0"`)
+  })
+
+  test('takes the tenant from the path or a header, the token from a header or the query', async () => {
+    const { tenant, token } = await account()
+    const get = (path: string, headers: Record<string, string>) => ask(port, 'GET', path, { headers })
+    expect((await get(`/v1.0/${tenant}/services?x-auth-token=${token}`, {})).status).toBe(200)
+    expect((await get('/v1.0/services', { 'X-Tenant-Id': tenant, 'X-Auth-Token': token })).status).toBe(200)
+    // Another account's number is no door to it.
+    const other = await account()
+    expect((await get(`/v1.0/${other.tenant}/services`, { 'X-Auth-Token': token })).status).toBe(401)
+  })
+
+  test('a client that retries once after 401 with a fresh token goes on', async () => {
+    const client = await account()
+    client.token = 'stale'
+    expect((await client.get('/services')).status).toBe(401)
+    await client.login()
+    expect((await client.get('/services')).status).toBe(200)
+  })
+})
+
+describe('every reply', () => {
+  test('is indented JSON with a length, an id and the rate', async () => {
+    const client = await account()
+    const { headers, text } = await client.get('/limits')
+    expect(headers['content-type']).toBe('application/json; charset=UTF-8')
+    expect(headers['content-length']).toBe(String(Buffer.byteLength(text)))
+    expect(headers['x-response-id']).toBeDefined()
+    expect(text).toContain('\n    "resource": {')
+    expect(headers).toMatchObject({
+      'x-ratelimit-path-regex': '/.*',
+      'x-ratelimit-limit': '500000',
+      'x-ratelimit-used': '1',
+      'x-ratelimit-window': '24.0 hours',
+      'x-ratelimit-reply-after': '0',
+    })
+  })
+
+  test('wrong verbs and unknown pages are the same 404', async () => {
+    const client = await account()
+    for (const [method, path] of [
+      ['GET', '/nothing'],
+      ['DELETE', '/services'],
+      ['DELETE', '/sessions/seABCDEFGH'],
+      ['PATCH', '/services/abc'],
+    ] as const)
+      expect(fault(await client.call(method, path))).toEqual([
+        404,
+        'notFoundError',
+        'The page cannot be found.',
+        { requested_path: `/v1.0/${client.tenant}${path}` },
+      ])
+  })
+
+  test('judges bodies: type, form, size, encoding', async () => {
+    const client = await account()
+    const typed = await client.get('/services', { 'Content-Type': 'foo/bar' })
+    expect(fault(typed)[2]).toBe('Unsupported content type: foo/bar')
+    expect((await client.get('/services', { 'Content-Type': 'application/json;charset=x' })).status).toBe(200)
+    expect(fault(await client.post('/services', '{"id"'))[2]).toMatch(/^Failed to parse request body: /)
+    expect(fault(await client.post('/services', Buffer.from([0x22, 0xff, 0x22])))[2]).toMatch(
+      /^Failed to parse/,
+    )
+    const large = await client.post('/services', JSON.stringify({ id: 'x'.repeat(5000) }))
+    expect([large.status, large.text, large.headers.connection]).toEqual([413, '', 'close'])
+    expect(fault(await client.get('/services/%zz'))).toEqual([
+      400,
+      'badRequest',
+      'URI malformed',
+      'URI malformed',
+    ])
+  })
+})
+
+describe('services that stand alone (G2)', () => {
+  test('the life of one, as node and python see it', async () => {
+    const client = await account()
+    const created = await client.post('/services', {
+      id: 'my-service.1',
+      heartbeat_timeout: 30,
+      tags: ['web', 'www'],
+      metadata: { region: 'dfw' },
+      unknown: 1,
+    })
+    expect(created.status).toBe(201)
+    expect(created.json).toEqual({ token: expect.stringMatching(V1) })
+    expect(Number(created.headers['content-length'])).toBeGreaterThan(0)
+    expect(created.headers.location!.split('/')[6]).toBe('my-service.1')
+    // The token says when it ends.
+    const deadline = Number(
+      (BigInt(
+        '0x' +
+          created.json.token.slice(15, 18) +
+          created.json.token.slice(9, 13) +
+          created.json.token.slice(0, 8),
+      ) -
+        122192928000000000n) /
+        10000n,
+    )
+    expect(Math.abs(deadline - Date.now() - 30_000)).toBeLessThan(2_000)
+
+    expect((await client.get('/services/my-service.1')).json).toEqual({
+      id: 'my-service.1',
+      heartbeat_timeout: 30,
+      tags: ['web', 'www'],
+      metadata: { region: 'dfw' },
+      last_seen: null,
+    })
+
+    const first = created.json.token
+    const beat = await client.post('/services/my-service.1/heartbeat', { token: first })
+    expect(beat.status).toBe(200)
+    expect(beat.headers.connection).toBe('keep-alive')
+    expect(beat.json.token).toMatch(V1)
+    expect(beat.json.token).not.toBe(first)
+    // Single use.
+    expect(fault(await client.post('/services/my-service.1/heartbeat', { token: first }))).toEqual([
+      404,
+      'notFoundError',
+      'object does not exist',
+      `Object "HeartbeatMarker" with key "${first}" does not exist`,
+    ])
+    expect((await client.post('/services/my-service.1/heartbeat', { token: beat.json.token })).status).toBe(
+      200,
+    )
+    expect((await client.get('/services/my-service.1')).json.last_seen).toBeGreaterThan(Date.now() - 5_000)
+
+    const updated = await client.put('/services/my-service.1', { tags: ['other'], id: 'ignored' })
+    expect([updated.status, updated.text]).toEqual([204, ''])
+    expect(updated.headers.location!.split('/').at(-1)).toBe('my-service.1')
+    expect((await client.get('/services/my-service.1')).json).toMatchObject({
+      tags: ['other'],
+      metadata: { region: 'dfw' },
+      heartbeat_timeout: 30,
+    })
+
+    expect((await client.delete('/services/my-service.1')).status).toBe(204)
+    expect(fault(await client.get('/services/my-service.1'))).toEqual([
+      404,
+      'notFoundError',
+      'object does not exist',
+      'Object "Service" with key "my-service.1" does not exist',
+    ])
+    const feed = await client.get('/events')
+    expect(types(feed)).toEqual(['service.join', 'service.remove'])
+    expect(feed.json.values[0].payload).toEqual({
+      id: 'my-service.1',
+      heartbeat_timeout: 30,
+      tags: ['web', 'www'],
+      metadata: { region: 'dfw' },
+    })
+  })
+
+  test('an id that is taken, in the type that register() retries on', async () => {
+    const client = await account()
+    const body = { id: 'taken', heartbeat_timeout: 30 }
+    await client.post('/services', body)
+    const text = 'Service with id taken already exists.'
+    expect(fault(await client.post('/services', body))).toEqual([400, 'serviceWithThisIdExists', text, text])
+  })
+
+  test.each([
+    [{}, 'id', 'Missing required key (id)'],
+    [{ id: 5 }, 'id', 'Not a string'],
+    [{ id: 'ab' }, 'id', 'String is not in range (3..65)'],
+    [{ id: 'x'.repeat(66) }, 'id', 'String is not in range (3..65)'],
+    [{ id: 'with blank' }, 'id', 'Invalid characters'],
+    [{ id: 'abc' }, 'heartbeat_timeout', 'Missing required key (heartbeat_timeout)'],
+    [{ id: 'abc', heartbeat_timeout: 2 }, 'heartbeat_timeout', 'Value out of range (3..120)'],
+    [{ id: 'abc', heartbeat_timeout: 121 }, 'heartbeat_timeout', 'Value out of range (3..120)'],
+    [{ id: 'abc', heartbeat_timeout: 30, tags: 'x' }, 'tags', 'Not an array'],
+    [{ id: 'abc', heartbeat_timeout: 30, metadata: [] }, 'metadata', 'Not a hash'],
+    [
+      {
+        id: 'abc',
+        heartbeat_timeout: 30,
+        metadata: Object.fromEntries([...Array(21).keys()].map((i) => [`k${i}`, 'v'])),
+      },
+      'metadata',
+      'Object needs to have between 0 and 20 items',
+    ],
+    [
+      { id: 'abc', heartbeat_timeout: 30, metadata: { a: '' } },
+      'metadata',
+      'String is not in range (1..255)',
+    ],
+  ])('validates %j', async (body, key, details) => {
+    const client = await shared()
+    expect(fault(await client.post('/services', body))).toEqual([
+      400,
+      'badRequest',
+      `Validation error for key '${key}'`,
+      details,
+    ])
+  })
+
+  test('a heartbeat needs a UUID, a known service and its token', async () => {
+    const client = await shared()
+    expect(fault(await client.post('/services/nope/heartbeat', { token: 'x' }))[3]).toBe('Invalid UUID')
+    const token = '58e0a7d7-eebc-11d8-9669-0800200c9a66'
+    expect(fault(await client.post('/services/nope/heartbeat', { token }))[3]).toBe(
+      'Object "Service" with key "nope" does not exist',
+    )
+    expect(fault(await client.get('/services/a%20b'))[2]).toBe(
+      "Invalid value for 'serviceId' query string parameter",
+    )
+  })
+
+  test('pages by inclusive markers, and the link to the next page works', async () => {
+    const client = await account()
+    for (const id of ['svc-c', 'svc-a', 'svc-b', 'svc-A'])
+      await client.post('/services', { id, heartbeat_timeout: 60, tags: id === 'svc-b' ? ['odd'] : ['even'] })
+    const first = (await client.get('/services?limit=2')).json
+    expect(first.values.map(({ id }: { id: string }) => id)).toEqual(['svc-A', 'svc-a'])
+    expect(first.metadata).toMatchObject({ count: 2, limit: 2, marker: null, next_marker: 'svc-b' })
+    const href = new URL(first.metadata.next_href)
+    const second = (
+      await ask(port, 'GET', href.pathname + href.search, { headers: { 'X-Auth-Token': client.token } })
+    ).json
+    expect(second.values.map(({ id }: { id: string }) => id)).toEqual(['svc-b', 'svc-c'])
+    expect(second.metadata).toEqual({
+      count: 2,
+      limit: 2,
+      marker: 'svc-b',
+      next_marker: null,
+      next_href: null,
+    })
+    // Java asks with an empty query.
+    expect((await client.get('/services?')).json.metadata).toMatchObject({ count: 4, limit: 100 })
+    expect((await client.get('/services?tag=even&limit=2')).json.metadata).toMatchObject({
+      next_marker: 'svc-c',
+    })
+    for (const tag of ['', "'", '%0d%0a', 'a:b'])
+      expect(fault(await client.get(`/services?tag=${tag}`))[2]).toBe(
+        "Invalid value for 'tag' query string parameter",
+      )
+    expect(fault(await client.get('/services?limit=x'))).toEqual([
+      400,
+      'invalidLimit',
+      'Invalid limit',
+      'Limit must be a number',
+    ])
+    expect(fault(await client.get('/services?limit=1001'))[3]).toBe(
+      'Invalid limit 1001. Minimum limit is 1 and maximum limit is 1000.',
+    )
+    expect(fault(await client.get("/services?marker='"))[2]).toBe(
+      "Invalid value for 'marker' query string parameter",
+    )
+  })
+
+  test('one that falls silent is never listed after its time, and its timeout is in the feed once', async () => {
+    const client = await account()
+    await client.post('/services', { id: 'silent', heartbeat_timeout: 3 })
+    await client.post('/services', { id: 'steady', heartbeat_timeout: 30 })
+    await wait(3_010)
+    expect((await client.get('/services')).json.values.map(({ id }: { id: string }) => id)).toEqual([
+      'steady',
+    ])
+    expect(types(await client.get('/events'))).toEqual(['service.join', 'service.join', 'service.timeout'])
+    // Its id is free again.
+    expect((await client.post('/services', { id: 'silent', heartbeat_timeout: 3 })).status).toBe(201)
+    expect(types(await client.get('/events'))).toHaveLength(4)
+  })
+
+  test('a late heartbeat counts when nobody has looked; the sweep comes by itself', async () => {
+    const client = await account()
+    let { token } = (await client.post('/services', { id: 'late', heartbeat_timeout: 3 })).json
+    await wait(3_300)
+    const beat = await client.post('/services/late/heartbeat', { token })
+    expect(beat.status).toBe(200)
+    ;({ token } = beat.json)
+    expect((await client.get('/services/late')).status).toBe(200)
+    await wait(5_000)
+    // Nobody looked, and yet its time is over.
+    expect(fault(await client.post('/services/late/heartbeat', { token }))[3]).toBe(
+      'Object "Service" with key "late" does not exist',
+    )
+    expect(types(await client.get('/events'))).toEqual(['service.join', 'service.timeout'])
+  })
+})
+
+let sharedClient: Promise<RegistryClient> | undefined
+function shared(): Promise<RegistryClient> {
+  return (sharedClient ??= account())
+}
+
+describe('sessions and their services (G1)', () => {
+  test('the life of one, as the first client sees it', async () => {
+    const client = await account()
+    const created = await client.post('/sessions', { heartbeat_timeout: 5, metadata: { k: 'v' } })
+    expect(created.status).toBe(201)
+    const id = created.headers.location!.split('/').at(-1)!
+    expect(id).toMatch(/^se[A-Za-z0-9]{8}$/)
+    expect(created.json.token).toMatch(V1)
+    expect((await client.get(`/sessions/${id}`)).json).toEqual({
+      id,
+      heartbeat_timeout: 5,
+      metadata: { k: 'v' },
+      last_seen: null,
+    })
+    const beat = await client.post(`/sessions/${id}/heartbeat`, { token: created.json.token })
+    expect(beat.status).toBe(200)
+    expect((await client.post(`/sessions/${id}/heartbeat`, { token: created.json.token })).status).toBe(404)
+    expect((await client.put(`/sessions/${id}`, { metadata: { k: 'w' } })).headers.location).toMatch(
+      new RegExp(`/sessions/${id}$`),
+    )
+
+    const joined = await client.post('/services', { id: 'one', session_id: id, tags: ['t'] })
+    expect(joined.status).toBe(201)
+    expect(joined.json.token).toBeUndefined()
+    expect(joined.headers.location!.split('/').at(-1)).toBe('one')
+    await client.post('/services', { id: 'two', session_id: id })
+    expect((await client.get('/services/one')).json).toEqual({
+      id: 'one',
+      session_id: id,
+      tags: ['t'],
+      metadata: {},
+    })
+    expect((await client.get('/sessions')).json.values).toMatchObject([{ id, metadata: { k: 'w' } }])
+    expect((await client.get('/views/overview')).json.values).toMatchObject([
+      { session: { id }, services: [{ id: 'one' }, { id: 'two' }] },
+    ])
+    expect(fault(await client.post('/services', { id: 'stray', session_id: 'seNOTTHERE' }))[3]).toBe(
+      'Object "Session" with key "seNOTTHERE" does not exist',
+    )
+
+    // Both generations side by side: this one is not the session's.
+    await client.post('/services', { id: 'three', heartbeat_timeout: 60 })
+    await wait(7_000)
+    const feed = await client.get('/events')
+    expect(types(feed)).toEqual(['service.join', 'service.join', 'service.join', 'services.timeout'])
+    expect(feed.json.values[3].payload).toEqual([
+      { id: 'one', session_id: id, tags: ['t'], metadata: {} },
+      { id: 'two', session_id: id, tags: [], metadata: {} },
+    ])
+    expect((await client.get('/services')).json.values).toMatchObject([{ id: 'three' }])
+    expect((await client.get(`/sessions/${id}`)).status).toBe(404)
+  }, 20_000)
+
+  test('a session has no end but its silence, and its services can leave', async () => {
+    const client = await account()
+    const { headers } = await client.post('/sessions', { heartbeat_timeout: 60 })
+    const id = headers.location!.split('/').at(-1)!
+    await client.post('/services', { id: 'leaver', session_id: id })
+    expect((await client.delete('/services/leaver')).status).toBe(204)
+    expect((await client.delete(`/sessions/${id}`)).status).toBe(404)
+    expect(types(await client.get('/events'))).toEqual(['service.join', 'service.remove'])
+  })
+})
+
+describe('configuration', () => {
+  test('node and python put two slashes, java one; it is the same value', async () => {
+    const client = await account()
+    const put = await client.put('/configuration//production/cassandra/listen_ip', { value: '127.0.0.1' })
+    expect(put.status).toBe(204)
+    expect(put.headers.location!.split('/').at(-1)).toBe('listen_ip')
+    const id = '/production/cassandra/listen_ip'
+    for (const path of [`/configuration/${id}`, `/configuration${id}`])
+      expect((await client.get(path)).json).toEqual({ id, value: '127.0.0.1' })
+    await client.put('/configuration/a-ns/conf1', { value: 'java' })
+    expect((await client.get('/configuration//a-ns/conf1')).json).toEqual({
+      id: '/a-ns/conf1',
+      value: 'java',
+    })
+    await client.put('/configuration/bare.name', { value: 'x' })
+    expect((await client.get('/configuration/bare.name')).json.id).toBe('bare.name')
+    expect((await client.delete(`/configuration/${id}`)).status).toBe(204)
+    expect(fault(await client.get(`/configuration/${id}`))[3]).toBe(
+      `Object "ConfigurationValue" with key "${id}" does not exist`,
+    )
+  })
+
+  test('a slash at the end names a namespace: every id that begins so', async () => {
+    const client = await account()
+    for (const id of [
+      '/production/cassandra',
+      '/production/cassandra2',
+      '/production/cassandra/listen_ip',
+      'other',
+    ])
+      await client.put(`/configuration/${id}`, { value: 'v' })
+    const listed = (await client.get('/configuration/production/cassandra/')).json
+    expect(listed.values.map(({ id }: { id: string }) => id)).toEqual([
+      '/production/cassandra',
+      '/production/cassandra/listen_ip',
+      '/production/cassandra2',
+    ])
+    const page = (await client.get('/configuration/production/cassandra/?limit=1')).json.metadata
+    expect(page.next_marker).toBe('/production/cassandra/listen_ip')
+    const next = (await client.get(`/configuration/production/cassandra/?limit=1&marker=${page.next_marker}`))
+      .json
+    expect(next.values).toMatchObject([{ id: '/production/cassandra/listen_ip' }])
+    expect((await client.get('/configuration')).json.values.map(({ id }: { id: string }) => id)).toEqual([
+      '/production/cassandra',
+      '/production/cassandra/listen_ip',
+      '/production/cassandra2',
+      'other',
+    ])
+    expect((await client.get('/configuration/production')).status).toBe(404)
+  })
+
+  test('events tell old and new; what changes nothing is no event', async () => {
+    const client = await account()
+    await client.put('/configuration/port', { value: '1' })
+    await client.put('/configuration/port', { value: '1' })
+    await client.put('/configuration/port', { value: '2' })
+    await client.delete('/configuration/port')
+    const { values } = (await client.get('/events')).json
+    expect(values.map(({ type, payload }: { type: string; payload: unknown }) => [type, payload])).toEqual([
+      ['configuration_value.update', { configuration_value_id: 'port', old_value: null, new_value: '1' }],
+      ['configuration_value.update', { configuration_value_id: 'port', old_value: '1', new_value: '2' }],
+      ['configuration_value.remove', { configuration_value_id: 'port', old_value: '2' }],
+    ])
+  })
+
+  test.each(['/production.foo/test', '/', 'ab', '/ab', 'a%20b', '/x/y'])('refuses the id %s', async (id) => {
+    const client = await shared()
+    expect(fault(await client.put(`/configuration/${id}`, { value: 'v' }))[2]).toBe(
+      "Invalid value for 'configurationId' query string parameter",
+    )
+  })
+
+  test('validates values', async () => {
+    const client = await shared()
+    expect(fault(await client.put('/configuration/abc', {}))[3]).toBe('Missing required key (value)')
+    expect(fault(await client.put('/configuration/abc', { value: '' }))[3]).toBe(
+      'String is not in range (1..1024)',
+    )
+  })
+})
+
+describe('the feed', () => {
+  test('markers are inclusive, the order is stable, the type is filtered after the page is cut', async () => {
+    const client = await account()
+    for (let i = 0; i < 5; i++) await client.put('/configuration/count', { value: String(i) })
+    await client.post('/services', { id: 'svc', heartbeat_timeout: 60 })
+    const all = (await client.get('/events')).json
+    expect(all.values).toHaveLength(6)
+    expect(all.metadata).toMatchObject({ count: 6, marker: null, next_marker: null, next_href: null })
+    const marker = all.values[2].id
+    expect(marker).toMatch(V1)
+    const rest = (await client.get(`/events?marker=${marker}`)).json
+    expect(rest.values).toEqual(all.values.slice(2))
+    const page = (await client.get('/events?limit=2&type=service.join')).json
+    expect(page.values).toEqual([])
+    expect(page.metadata.next_marker).toBe(all.values[2].id)
+    const followed = []
+    for (let next: string | null = '', n = 0; next !== null && n < 10; n++) {
+      const { values, metadata }: { values: unknown[]; metadata: { next_marker: string | null } } = (
+        await client.get(`/events?limit=4${next && '&marker=' + next}`)
+      ).json
+      followed.push(...values)
+      next = metadata.next_marker
+    }
+    expect(followed).toEqual(all.values)
+    const times = all.values.map(({ timestamp }: { timestamp: number }) => timestamp)
+    expect(times).toEqual([...times].sort((a, b) => a - b))
+  })
+
+  test('refuses markers and types in the words that clients know', async () => {
+    const client = await shared()
+    expect(fault(await client.get('/events?marker=abc'))).toEqual([
+      400,
+      'badRequest',
+      'Invalid UUID',
+      'Invalid UUID',
+    ])
+    const future = 'from parameter must be smaller than the current time'
+    expect(fault(await client.get('/events?marker=00000000-0000-1fff-8000-000000000000'))).toEqual([
+      400,
+      'badRequest',
+      future,
+      future,
+    ])
+    const past = 'from parameter must be greater than or equal to the account creation date'
+    expect(fault(await client.get('/events?marker=58e0a7d7-eebc-11d8-9669-0800200c9a66'))[2]).toBe(past)
+    expect(fault(await client.get('/events?type=x'))[2]).toBe(`Invalid type: x. Valid types are: ${TYPES}`)
+  })
+})
+
+describe('limits', () => {
+  test('are answered in the contract’s shape and changed by $sys', async () => {
+    const client = await account()
+    const shown = (await client.get('/limits')).json
+    expect(shown).toEqual({
+      resource: { session: 100, service: 200, configuration_value: 1000 },
+      rate: { '/.*': { limit: 500000, used: 1, window: '24.0 hours' } },
+    })
+    const body = { k: client.user, v: { resource: { service: 1 }, rate: { limit: 5 } } }
+    expect((await client.native('PUT', '/_reg/limits', body)).status).toBe(403)
+    expect((await ask(port, 'PUT', '/_reg/limits', { as: SYS, body })).status).toBe(200)
+    expect((await client.post('/services', { id: 'first', heartbeat_timeout: 60 })).status).toBe(201)
+    expect(fault(await client.post('/services', { id: 'second', heartbeat_timeout: 60 }))).toEqual([
+      400,
+      'limitReached',
+      'Resource limit has been reached',
+      'Limit for resource service has been reached. Maximum allowed objects: 1',
+    ])
+    for (let i = 0; i < 3; i++) await client.get('/limits')
+    const over = await client.get('/limits')
+    expect(fault(over).slice(0, 3)).toEqual([400, 'rateLimitReached', 'Rate limit has been reached.'])
+    expect(Number(over.headers['x-ratelimit-reply-after'])).toBeGreaterThan(0)
+  })
+})

@@ -1,0 +1,130 @@
+import { basic, ask, openWorld, SYS_SECRET } from '../../server/world'
+import type { Answer, World } from '../../server/world'
+
+export const SYS = `$sys:${SYS_SECRET}`
+
+/** What a client of the registry gets. */
+export interface Reply {
+  readonly status: number
+  readonly headers: Answer['headers']
+  readonly text: string
+  // Tests look into it as they like.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly json: any
+}
+
+export interface Sent {
+  /** As JSON; a string or bytes as they are. */
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** An account that speaks as the published clients do: a token, the tenant in the path, no Content-Type unless it says so. */
+export class RegistryClient {
+  token = ''
+  tenant = ''
+
+  constructor(
+    readonly port: number,
+    readonly user: string,
+    readonly secret: string,
+  ) {}
+
+  get as(): string {
+    return `${this.user}:${this.secret}`
+  }
+
+  async login(path = '/v2.0/tokens'): Promise<Reply> {
+    const body = { auth: { 'RAX-KSKEY:apiKeyCredentials': { username: this.user, apiKey: this.secret } } }
+    const reply = await ask(this.port, 'POST', path, { body })
+    if (reply.status === 200) {
+      this.token = reply.json.access.token.id
+      this.tenant = reply.json.access.token.tenant.id
+    }
+    return reply
+  }
+
+  async call(method: string, path: string, { body, headers }: Sent = {}): Promise<Reply> {
+    const bytes =
+      body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
+        ? body
+        : Buffer.from(JSON.stringify(body))
+    return sendBare(this.port, method, `/v1.0/${this.tenant}${path}`, bytes, {
+      'X-Auth-Token': this.token,
+      ...headers,
+    })
+  }
+
+  get(path: string, headers?: Sent['headers']): Promise<Reply> {
+    return this.call('GET', path, headers === undefined ? {} : { headers })
+  }
+
+  post(path: string, body?: unknown): Promise<Reply> {
+    return this.call('POST', path, { body })
+  }
+
+  put(path: string, body?: unknown): Promise<Reply> {
+    return this.call('PUT', path, { body })
+  }
+
+  delete(path: string): Promise<Reply> {
+    return this.call('DELETE', path)
+  }
+
+  /** By the platform's own routes. */
+  native(method: string, path: string, body?: unknown): Promise<Answer> {
+    return ask(this.port, method, path, { as: this.as, ...(body !== undefined && { body }) })
+  }
+}
+
+/** Without a Content-Type, as python sends. */
+async function sendBare(
+  port: number,
+  method: string,
+  path: string,
+  body: string | Buffer | undefined,
+  headers: Record<string, string>,
+): Promise<Reply> {
+  const { request } = await import('node:http')
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      {
+        host: '127.0.0.1',
+        port,
+        method,
+        path,
+        agent: false,
+        headers: {
+          ...headers,
+          ...(body !== undefined && { 'Content-Length': String(Buffer.byteLength(body)) }),
+        },
+      },
+      (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode!,
+            headers: response.headers,
+            text,
+            json: text === '' ? undefined : JSON.parse(text),
+          }),
+        )
+        response.on('error', reject)
+      },
+    )
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
+
+/** A primary account of a running server. */
+export async function newAccount(port: number, name: string): Promise<RegistryClient> {
+  const body = { k: name, v: { email: `${name}@example.com` } }
+  const { status, json } = await ask(port, 'PUT', '/_acc/accounts', { as: SYS, body })
+  if (status !== 201) throw new Error(`no account: ${status} ${JSON.stringify(json)}`)
+  return new RegistryClient(port, name, json.v.secret as string)
+}
+
+export { basic, openWorld }
+export type { World }
