@@ -4,11 +4,11 @@ import { ds } from './ds'
 import type { ServiceFactory } from './module'
 import type { MountFactory } from './mount'
 import { ns } from './ns'
-import { conf, reg, registryMount } from './registry'
 import { token } from './token'
+import { conf, reg, registryMount } from './registry'
 
 /** Every service of the platform: to add one, add its folder and its line here. */
-export const CATALOG: readonly ServiceFactory[] = [ns, data, acc, ds, token]
+export const CATALOG: readonly ServiceFactory[] = [ns, data, acc, ds, token, reg, conf]
 
 /** The wire formats of the revived systems, beside the envelope. */
 export const MOUNTS: readonly MountFactory[] = [registryMount]
