@@ -4,7 +4,7 @@ import type { BucketStore, ChangeBatch, Cursor } from '../store/store'
 export interface FeedListener {
   /** A batch, and the cursor in front of it. */
   heard(batch: ChangeBatch, before: Cursor): void
-  /** The feed was interrupted: what was said since is told again from the last cursor, but nobody knows what it missed. */
+  /** The feed broke. When it is back it goes on from its last cursor, which of a bucket made anew tells nothing. */
   interrupted(): void
   /** The bucket is gone. */
   lost(): void

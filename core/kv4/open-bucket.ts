@@ -49,8 +49,15 @@ export class OpenBucket {
     this.#graceMs = options.graceMs
     this.cache = new BucketCache(options.budget, options.cacheBytes / 2)
     this.committer = new Committer(store, options.features, this.cache, options.clock, () => this.fresh)
+    let interrupted = false
     this.feed = new Feed(store, {
       heard: (batch, before) => {
+        if (interrupted) {
+          interrupted = false
+          // The bucket may have been dropped and made again while nobody listened.
+          if (!this.#exclusive) this.cache.clear()
+          this.hub.resync()
+        }
         for (const change of batch.changes) {
           if (change.kind === 'series') this.cache.appended(change.address)
           else {
@@ -60,11 +67,8 @@ export class OpenBucket {
         }
         this.hub.heard(batch, before)
       },
-      interrupted: () => {
-        // The bucket may have been dropped and made again while nobody listened.
-        if (!this.#exclusive) this.cache.clear()
-        this.hub.resync()
-      },
+      // Until the feed is back, what it told last is believed for the grace.
+      interrupted: () => (interrupted = true),
       lost: () => {
         this.cache.clear()
         this.hub.lose()
