@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { SignJWT, errors, jwtVerify } from 'jose'
 import type { JWTPayload } from 'jose'
 import { BucketName, Key, Kv4Error, Path, isJsonObject, isKv4Error } from '../core'
-import type { Engine, Json, JsonObject, LayerDeclaration } from '../core'
+import type { Engine, JsonObject, LayerDeclaration } from '../core'
 import { mayLogIn } from './account'
 import { accountLink, subLink } from './authenticator'
 import type { Pepper } from './pepper'
@@ -252,7 +252,7 @@ function holderOf({ acc, sub, loc, usr, by, scp, iat, exp }: Claims): TokenHolde
     path: loc === undefined ? undefined : Path.parse(loc),
     user: Key.parse(usr),
     login: by,
-    ...(isJsonObject(scp as Json | undefined) && { scope: scp! }),
+    ...(isJsonObject(scp) && { scope: scp }),
     issuedAt: Math.round(iat * 1000),
     ...(exp !== undefined && { expiresAt: Math.round(exp * 1000) }),
   }

@@ -1,13 +1,20 @@
 import { Pepper, createKeepers, createTokenKeeper } from '../../auth'
-import type { Engine } from '../../core'
+import type { Bucket, Engine } from '../../core'
 import { CATALOG, MOUNTS } from '../../services/catalog'
 import type { Service, ServiceContext } from '../../services/module'
 import type { Mount } from '../../services/mount'
 
-/** Services may hold on to the engine when they are made; only running ones use it. */
+/** Services may hold on to the engine, and to a handle on a bucket, when they are made; only running ones use them. */
 const NO_ENGINE = new Proxy({} as Engine, {
   get(_, member) {
+    if (member === 'bucket') return () => NO_BUCKET
     throw new Error(`a service that is only described uses engine.${String(member)}`)
+  },
+})
+
+const NO_BUCKET = new Proxy({} as Bucket, {
+  get(_, member) {
+    throw new Error(`a service that is only described uses bucket.${String(member)}`)
   },
 })
 
