@@ -48,7 +48,8 @@ export class SessionCacheManager {
   readonly #box: BoxTable
   readonly #client: RelayClient | undefined
   readonly #last: LastDownstream | undefined
-  readonly #unsent = new Map<string, 'session' | 'out'>()
+  /** What could not be told. With a session: it has left the table meanwhile; without: the table has it. */
+  readonly #unsent = new Map<string, { readonly topic: string; readonly session?: Session }>()
   readonly #handlers = new Map<string, KeyHandler>()
   readonly #asking = new Map<string, Promise<Session | undefined>>()
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -282,33 +283,44 @@ export class SessionCacheManager {
 
   async #tell(session: Session): Promise<void> {
     if (session.value === null) this.#last?.changed(session)
-    if (this.#client === undefined) return
+    const client = this.#client
+    if (client === undefined) return
+    if (!client.ready && client.awayMs === undefined) await waitFor(client.firstAttempt(), FIRST_LINE_MS)
     try {
-      await this.#client.publish(TOPIC.session, this.#fields(session))
+      await client.publish(TOPIC.session, this.#fields(session))
     } catch (error) {
       if (!(error instanceof SessionCacheError)) throw error
-      this.#keepUnsent(session.key, 'session')
+      this.#keepUnsent(session.key, { topic: TOPIC.session })
     }
   }
 
   #out(sessions: readonly Session[]): void {
-    if (this.#client === undefined) this.#last?.out(sessions)
-    else
-      for (const session of sessions)
-        if (!this.#client.tell(TOPIC.backup, this.#fields(session))) this.#last?.out([session])
+    const client = this.#client
+    if (client === undefined) {
+      this.#last?.out(sessions)
+      return
+    }
+    for (const session of sessions) {
+      if (client.tell(TOPIC.backup, this.#fields(session))) continue
+      // Behind a line that is down KV4 may still be there; the relay hears of what it never heard of later.
+      this.#last?.out([session])
+      const { topic } = this.#unsent.get(session.key) ?? { topic: TOPIC.backup }
+      this.#keepUnsent(session.key, { topic, session })
+    }
   }
 
-  #keepUnsent(key: string, kind: 'session'): void {
+  #keepUnsent(key: string, unsent: { readonly topic: string; readonly session?: Session }): void {
     this.#unsent.delete(key)
-    this.#unsent.set(key, kind)
+    this.#unsent.set(key, unsent)
     if (this.#unsent.size > UNSENT) this.#unsent.delete(this.#unsent.keys().next().value!)
   }
 
   #sendUnsent(): void {
-    const keys = [...this.#unsent.keys()]
+    const unsent = [...this.#unsent]
     this.#unsent.clear()
-    for (const key of keys)
-      void this.#box.session(key).then((session) => (session === undefined ? undefined : this.#tell(session)))
+    for (const [key, { topic, session }] of unsent)
+      if (session !== undefined) this.#client?.tell(topic, this.#fields(session))
+      else void this.#box.session(key).then((found) => (found === undefined ? undefined : this.#tell(found)))
   }
 
   #fields(session: Session): Frame {

@@ -1,0 +1,140 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import type { TableShape } from '../../session-cache/shared-table'
+import { SharedTable } from '../../session-cache/shared-table'
+import { tableDirectory } from '../../session-cache/table-directory'
+import { removeTableRooms, tableRoom } from './table-room'
+
+const SHAPE: TableShape = { recordSize: 100, capacity: 3, sessionsLength: 0, agedOut: 0 }
+const open: SharedTable[] = []
+let now = 1_000_000
+
+function table(shape: Partial<TableShape> = {}, directory = tableRoom()): SharedTable {
+  const made = new SharedTable(directory, { shape: { ...SHAPE, ...shape }, touchMs: 0, clock: () => now })
+  open.push(made)
+  return made
+}
+
+beforeEach(() => (now = 1_000_000))
+afterEach(async () => {
+  for (const each of open.splice(0)) await each.close()
+  removeTableRooms()
+})
+
+describe('the shared table', () => {
+  test('puts out the least recently used, and tells what', () => {
+    const t = table()
+    for (const key of ['a', 'b', 'c']) t.set(key, key)
+    now += 10
+    expect(t.get('a')).toBe('a')
+    t.flush()
+    expect(t.set('d', 'd').out.map(({ key }) => key)).toEqual(['b'])
+    expect(t.set('e', 'e').out.map(({ key }) => key)).toEqual(['c'])
+    expect([...'abcde'].map((key) => t.get(key))).toEqual(['a', undefined, undefined, 'd', 'e'])
+    expect(t.count).toBe(3)
+  })
+
+  test('never holds more than its capacity, whatever is done', () => {
+    const t = table({ capacity: 50 })
+    for (let i = 0; i < 2000; i++) {
+      const key = 'k' + ((i * 7919) % 173)
+      if (i % 5 === 0) t.delete(key)
+      else if (i % 7 === 0) t.destroy(key)
+      else if (i % 3 === 0) t.put({ key, value: 'v', at: now + i, exp: 0 })
+      else t.set(key, 'v' + i)
+      expect(t.count).toBeLessThanOrEqual(50)
+    }
+    expect([...t.writtenSince(0)].flat()).toHaveLength(t.count)
+  })
+
+  test('lets a session live as long as it should', () => {
+    const t = table({ sessionsLength: 1000 })
+    t.set('a', '1')
+    t.set('own', '1', 5000)
+    now += 999
+    expect(t.get('a')).toBe('1')
+    now += 1
+    expect(t.get('a')).toBeUndefined()
+    expect(t.get('own')).toBe('1')
+    expect(t.sweep(10)).toEqual([])
+    expect(t.count).toBe(1)
+  })
+
+  test('puts out what nobody used for aged_out_secs, and only that', () => {
+    const t = table({ agedOut: 2000 })
+    t.set('idle', '1')
+    t.set('busy', '2')
+    now += 1500
+    t.get('busy')
+    t.flush()
+    now += 600
+    expect(t.sweep(10).map(({ key }) => key)).toEqual(['idle'])
+    expect(t.get('busy')).toBe('2')
+  })
+
+  test('keeps the newer of two, in whatever order they come', () => {
+    const t = table()
+    expect(t.put({ key: 'k', value: 'new', at: 20, exp: 0 }).stored).toBe(true)
+    expect(t.put({ key: 'k', value: 'old', at: 10, exp: 0 }).stored).toBe(false)
+    expect(t.put({ key: 'k', value: 'same', at: 20, exp: 0 }).stored).toBe(false)
+    expect(t.get('k')).toBe('new')
+    t.set('k', 'set here')
+    expect(t.set('k', 'and again').session.at).toBe(now + 1)
+    expect(t.get('k')).toBe('and again')
+  })
+
+  test('remembers what was destroyed', () => {
+    const t = table()
+    t.set('k', 'v')
+    t.destroy('k')
+    expect(t.get('k')).toBeNull()
+    expect(t.put({ key: 'k', value: 'late copy', at: now - 5, exp: 0 }).stored).toBe(false)
+    expect(t.get('k')).toBeNull()
+    t.set('k', 'a new one')
+    expect(t.get('k')).toBe('a new one')
+  })
+
+  test('refuses a value larger than record_size, in bytes', () => {
+    const t = table()
+    t.set('k', 'x'.repeat(100))
+    expect(() => t.set('k', 'ä'.repeat(51))).toThrow(
+      expect.objectContaining({ code: 'value_too_large', message: expect.stringContaining('102 bytes') }),
+    )
+    expect(t.get('k')).toBe('x'.repeat(100))
+  })
+
+  test('is seen by whoever attaches, and cannot be used before it is made', () => {
+    const directory = tableRoom()
+    const attached = new SharedTable(directory)
+    open.push(attached)
+    expect(attached.get('k')).toBeUndefined()
+    expect(() => attached.set('k', 'v')).toThrow(expect.objectContaining({ code: 'table_missing' }))
+    const maker = table({}, directory)
+    attached.set('k', 'from the attached one')
+    expect(maker.get('k')).toBe('from the attached one')
+    expect(attached.shape).toEqual(SHAPE)
+  })
+
+  test('outlives its processes, and shrinks when its initializer comes back with less', async () => {
+    const directory = tableRoom()
+    const first = table({ capacity: 10 }, directory)
+    for (let i = 0; i < 10; i++) first.set('k' + i, 'v')
+    await first.close()
+    const second = table({ capacity: 4 }, directory)
+    expect(second.sweep(1).map(({ key }) => key)).toEqual(['k0', 'k1', 'k2', 'k3', 'k4', 'k5'])
+    expect(second.count).toBe(4)
+  })
+
+  test('lies in a directory that nobody else can reach', () => {
+    const base = tableRoom()
+    const place = { directory: base, seed: 5 }
+    const directory = tableDirectory(place)
+    expect(tableDirectory(place)).toBe(directory)
+    expect(tableDirectory({ ...place, tokenPath: './other.conf' })).not.toBe(directory)
+    chmodSync(directory, 0o755)
+    expect(() => tableDirectory(place)).toThrow(expect.objectContaining({ code: 'unsafe_directory' }))
+    mkdirSync(base + '/sub')
+    expect(() => tableDirectory({ directory: base + '/nowhere', seed: 1 })).toThrow(
+      expect.objectContaining({ code: 'unsafe_directory' }),
+    )
+  })
+})

@@ -1,0 +1,510 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SessionCacheManager, startTier } from '../../session-cache'
+import type { LruConf, RunningTier } from '../../session-cache'
+import { FrameReader } from '../../session-cache/frames'
+import { eventually } from './processes'
+import { removeTableRooms, tableRoom } from './table-room'
+
+let room: string
+const tiers: RunningTier[] = []
+const managers: SessionCacheManager[] = []
+const sockets: Socket[] = []
+
+beforeEach(() => {
+  room = tableRoom()
+})
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  for (const manager of managers.splice(0)) await manager.close()
+  for (const tier of tiers.splice(0).reverse()) await tier.close()
+  removeTableRooms()
+})
+
+const warnings: string[] = []
+const log = (level: string, message: string, fields: object = {}) => {
+  if (level === 'warn') warnings.push(`${message} ${JSON.stringify(fields)}`)
+}
+
+async function start(name: string, configuration: object): Promise<RunningTier & { readonly port: number }> {
+  writeFileSync(join(room, name), JSON.stringify(configuration))
+  const tier = await startTier(join(room, name), log)
+  tiers.push(tier)
+  return tier as RunningTier & { port: number }
+}
+
+function relayConf(extra: object = {}, cache: object = {}): object {
+  return {
+    edge_supported_relay: true,
+    auth_path: 'auths',
+    port: 0,
+    address: '127.0.0.1',
+    lookup_ms: 200,
+    path_types: { auths: { cache: { directory: room, token_path: './relay', seed: 9849381, ...cache } } },
+    ...extra,
+  }
+}
+
+function manage(name: string, port: number, line: object = {}, conf: object = {}): SessionCacheManager {
+  const lru: LruConf = {
+    manage_section: true,
+    token_path: name,
+    cache: { directory: room, seed: 9849381 },
+    ...conf,
+  }
+  const manager = new SessionCacheManager(lru, {
+    auth_path: 'auths',
+    address: '127.0.0.1',
+    port,
+    reconnect_ms: 100,
+    ...line,
+  })
+  managers.push(manager)
+  return manager
+}
+
+/** A client that sends bytes and looks at bytes. */
+class RawClient {
+  text = ''
+  ended = false
+  private constructor(readonly socket: Socket) {
+    socket.on('data', (chunk) => (this.text += String(chunk)))
+    socket.on('close', () => (this.ended = true))
+    socket.on('error', () => undefined)
+  }
+
+  static async connect(port: number): Promise<RawClient> {
+    const socket = connect({ port, host: '127.0.0.1' })
+    sockets.push(socket)
+    await new Promise((resolve) => socket.once('connect', resolve))
+    return new RawClient(socket)
+  }
+
+  send(text: string | Buffer): void {
+    this.socket.write(text)
+  }
+
+  /** The bytes that came, once they are these many frames. */
+  async frames(count: number): Promise<string> {
+    const limits = { bytes: 1e6, depth: 64 }
+    await eventually(
+      async () => new FrameReader(limits).push(Buffer.from(this.text)).length >= count,
+      `${count} frames: ${this.text}`,
+    )
+    return this.text
+  }
+}
+
+const SUBSCRIPTIONS =
+  '{"_ps_op":"sub","topic":"session","_m_path":"auths","_response_id":4}' +
+  '{"_ps_op":"sub","topic":"need_session","_m_path":"auths","_response_id":5}' +
+  '{"_ps_op":"sub","topic":"session_known-41143","_m_path":"auths","_response_id":6}' +
+  '{"_ps_op":"sub","topic":"session_received","_m_path":"auths","_response_id":7}'
+const SET =
+  '{"key":"k1","value":"v1","hash":{},"_ps_op":"pub","topic":"session","_m_path":"auths","_response_id":38}'
+const NEED =
+  '{"key":"k1","requester":41143,"_ps_op":"pub","topic":"need_session","_m_path":"auths","_response_id":91}'
+
+describe('a client of the original', () => {
+  test('subscribes, sets, and gets the value at the top level of the answer', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const client = await RawClient.connect(port)
+    client.send(SUBSCRIPTIONS + SET)
+    expect(await client.frames(5)).toBe(
+      '{"_response_id":4,"msg":"OK"}{"_response_id":5,"msg":"OK"}{"_response_id":6,"msg":"OK"}' +
+        '{"_response_id":7,"msg":"OK"}{"_response_id":38,"msg":"OK"}',
+    )
+    client.text = ''
+    client.send(NEED)
+    expect(await client.frames(1)).toMatch(
+      /^\{"_response_id":91,"key":"k1","value":"v1","hash":"\d+-\d+","at":\d+\}$/,
+    )
+    client.text = ''
+    client.send(NEED.replace('"k1"', '"nokey"'))
+    expect(await client.frames(1)).toBe('{"_response_id":91,"msg":"ERROR"}')
+  })
+
+  test('is understood wherever its frames are split, glued behind each other', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const client = await RawClient.connect(port)
+    const bytes = Buffer.from(SUBSCRIPTIONS + SET + NEED)
+    for (let at = 1; at < bytes.length; at += 5) {
+      client.text = ''
+      client.send(bytes.subarray(0, at))
+      await new Promise((resolve) => setImmediate(resolve))
+      client.send(bytes.subarray(at))
+      expect(await client.frames(6)).toContain('{"_response_id":91,"key":"k1","value":"v1"')
+    }
+  })
+
+  test('is told of new sessions by topic and path, once, and not of its own', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const [one, two] = [await RawClient.connect(port), await RawClient.connect(port)]
+    one.send(SUBSCRIPTIONS)
+    two.send(SUBSCRIPTIONS)
+    await Promise.all([one.frames(4), two.frames(4)])
+    one.text = two.text = ''
+    one.send(SET.replace('"hash":{}', '"hash":"123-45"').replace('v1', 'a}{b'))
+    // No }{ inside of a frame, since the original cuts there.
+    expect(await two.frames(1)).toMatch(
+      /^\{"topic":"session","_m_path":"auths","key":"k1","value":"a\}\\u007bb","hash":"123-45","at":\d+\}$/,
+    )
+    expect(await one.frames(1)).toBe('{"_response_id":38,"msg":"OK"}')
+    one.send(SET.replace('v1', 'a}{b').replace('"hash":{}', `"at":1`))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(two.text.match(/topic/g)).toHaveLength(1)
+  })
+
+  test('finds what another client holds, by session_known', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const [one, two] = [await RawClient.connect(port), await RawClient.connect(port)]
+    two.send(SUBSCRIPTIONS)
+    await two.frames(4)
+    two.text = ''
+    one.send(NEED)
+    const asked = JSON.parse(await two.frames(1)) as Record<string, unknown>
+    expect(asked).toEqual({
+      topic: 'need_session',
+      _m_path: 'auths',
+      key: 'k1',
+      requester: expect.any(Number) as unknown,
+    })
+    two.send(
+      `{"key":"k1","value":"mine","hash":"1-2","_ps_op":"pub","topic":"session_known-${asked['requester'] as number}","_m_path":"auths","_response_id":9}`,
+    )
+    expect(await one.frames(1)).toMatch(/^\{"_response_id":91,"key":"k1","value":"mine","hash":/)
+  })
+
+  test('works operations: set, get, delete, evictions', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const client = await RawClient.connect(port)
+    const ask = async (frame: object) => {
+      client.text = ''
+      client.send(JSON.stringify({ _m_path: 'auths', _response_id: 7, ...frame }))
+      return JSON.parse(await client.frames(1)) as {
+        msg: { status: string; data?: unknown; explain: string }
+      }
+    }
+    const set = { _tx_op: 'S', key: 'k', value: 'v' }
+    expect((await ask({ ...set, _user_op: 'update' })).msg.status).toBe('ERR')
+    expect((await ask({ ...set, _user_op: 'create' })).msg).toMatchObject({
+      status: 'OK',
+      explain: 'op performed',
+    })
+    expect((await ask({ ...set, _user_op: 'create' })).msg.status).toBe('ERR')
+    expect((await ask({ _tx_op: 'G', key: 'k' })).msg).toMatchObject({
+      status: 'OK',
+      data: 'v',
+      explain: 'get',
+    })
+    expect((await ask({ _tx_op: 'C', _exec_op: 'evictions' })).msg.data).toMatchObject([
+      { key: 'k', value: 'v' },
+    ])
+    expect((await ask({ _tx_op: 'G', key: 'k' })).msg.status).toBe('ERR')
+    await ask(set)
+    expect((await ask({ _tx_op: 'D', key: 'k' })).msg.status).toBe('OK')
+    expect((await ask({ _tx_op: 'G', key: 'k' })).msg.status).toBe('ERR')
+    expect((await ask({ _tx_op: 'X' })).msg.status).toBe('ERR')
+  })
+
+  test('gets an answer that it can read, whatever is wrong with its message', async () => {
+    const { port } = await start('relay.conf', relayConf({}, { record_size: 64 }))
+    const client = await RawClient.connect(port)
+    for (const message of [
+      '{"_ps_op":"pub","topic":"session","_response_id":1}',
+      '{"_ps_op":"pub","topic":"session","_m_path":"other","_response_id":1}',
+      '{"_ps_op":"pub","_m_path":"auths","_response_id":1}',
+      '{"_ps_op":"jump","topic":"t","_m_path":"auths","_response_id":1}',
+      '{"_ps_op":"pub","topic":"session","_m_path":"auths","_response_id":1,"key":7,"value":"v"}',
+      '{"_ps_op":"pub","topic":"need_session","_m_path":"auths","_response_id":1,"__proto__":{"key":"k"}}',
+      '{"_m_path":"auths","_response_id":1}',
+    ]) {
+      client.text = ''
+      client.send(message)
+      expect(await client.frames(1)).toBe('{"_response_id":1,"msg":"ERROR"}')
+    }
+    client.text = ''
+    client.send(SET.replace('v1', 'x'.repeat(65)))
+    expect(await client.frames(1)).toBe('{"_response_id":38,"msg":"ERROR","error":"value_too_large"}')
+  })
+})
+
+describe('a sibling', () => {
+  test('answers as an endpoint does, and takes a session_backup by its hash', async () => {
+    const { port } = await start('sibling.conf', {
+      half_edge: true,
+      auth_path: 'auths',
+      port: 0,
+      address: '127.0.0.1',
+      cache: { directory: room, am_initializer: true },
+    })
+    const client = await RawClient.connect(port)
+    client.send(
+      '{"_ps_op":"sub","topic":"session_backup","_m_path":"auths","_response_id":1}' +
+        '{"hash":"12-345","value":"old","_ps_op":"pub","topic":"session_backup","_m_path":"auths","_response_id":2}' +
+        '{"_tx_op":"G","hash":"12-345","_m_path":"auths","_response_id":3}',
+    )
+    expect(await client.frames(3)).toMatch(
+      /^\{"_response_id":1,"state":"OK"\}\{"_response_id":2,"state":"OK"\}\{"_response_id":3,"status":"OK","data":"old","explain":"get","when":\d+\}$/,
+    )
+  })
+})
+
+describe('the manager', () => {
+  test('sends what the original sends, with a hash that is one', async () => {
+    const seen: string[] = []
+    const { createServer } = await import('node:net')
+    const server = createServer((socket) => {
+      sockets.push(socket)
+      socket.on('data', (chunk) => {
+        seen.push(String(chunk))
+        for (const frame of new FrameReader({ bytes: 1e6, depth: 9 }).push(chunk))
+          socket.write(
+            frame['topic'] === 'need_session' && frame['_ps_op'] === 'pub'
+              ? `{"_response_id":${String(frame['_response_id'])},"key":"nokey","value":"remote-value","hash":"x"}` +
+                  '{"topic":"session","_m_path":"auths","key":"pushed","value":"pv","hash":"123-45"}'
+              : `{"_response_id":${String(frame['_response_id'])},"msg":"OK"}`,
+          )
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as { port: number }
+    const manager = manage('box', port)
+    const token = await manager.set('k1', 'v1')
+    const id = manager.process_identifier
+    expect(seen.join('')).toMatch(
+      new RegExp(
+        ['session', 'need_session', `session_known-${id}`, 'session_received']
+          .map((topic, i) => `\\{"_ps_op":"sub","topic":"${topic}","_m_path":"auths","_response_id":${i}\\}`)
+          .join('') +
+          `\\{"key":"k1","value":"v1","hash":"${token}","at":\\d+,"_ps_op":"pub","topic":"session","_m_path":"auths","_response_id":4\\}$`,
+      ),
+    )
+    seen.length = 0
+    expect(await manager.get('nokey')).toBe('remote-value')
+    expect(seen.join('')).toBe(
+      `{"key":"nokey","requester":${id},"_ps_op":"pub","topic":"need_session","_m_path":"auths","_response_id":5}`,
+    )
+    await eventually(async () => (await manager.get('pushed')) === 'pv', 'the pushed session is kept')
+    await manager.close()
+    await new Promise((resolve) => server.close(resolve))
+  })
+
+  test('keeps the methods of the original', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const [a, b] = [manage('a', port), manage('b', port)]
+    const hash = await a.hash_set('h', 'some text')
+    expect(a.check_hash(hash, 'some text')).toBe(true)
+    expect(a.check_hash(hash, 'other text')).toBe(false)
+    expect(await b.get('h')).toBe(hash)
+    b.delete('h')
+    // Only locally: the relay still has it.
+    expect(await b.get('h')).toBe(hash)
+    const work = ['w1', 'w2']
+    const posted: unknown[] = []
+    a.post_message = async (message) => {
+      posted.push(message)
+      return false
+    }
+    a.add_message_handler(
+      (piece) => ({ piece }),
+      { empty_queue: () => work.length === 0, get_work: () => work.shift() },
+      10,
+      10,
+    )
+    await eventually(async () => posted.length === 2, 'the queue is drained')
+    expect(posted).toEqual([{ piece: 'w1' }, { piece: 'w2' }])
+    expect(await b.post_message({ anything: 1 })).toEqual({
+      _response_id: expect.any(Number) as unknown,
+      msg: 'ERROR',
+    })
+  })
+
+  test('takes auth_path from either configuration, and refuses neither', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const a = manage('a', port, { auth_path: undefined }, { auth_path: 'auths' })
+    await a.set('k', 'v')
+    expect(await manage('b', port).get('k')).toBe('v')
+    expect(() => manage('c', port, { auth_path: undefined })).toThrow(
+      expect.objectContaining({ code: 'bad_configuration' }),
+    )
+  })
+
+  test('works over a custom_lru_manager, and purely locally', async () => {
+    class Plain {
+      readonly map = new Map<string, unknown>()
+      get = (key: string) => this.map.get(key) ?? false
+      set = (key: string, value: unknown) => void this.map.set(key, value)
+      set_with_token = (token: string, value: unknown) => void this.map.set(token, value)
+      hash_set = (key: string, value: unknown) => (this.map.set(key, 'hash'), 'hash' + String(value))
+      check_hash = () => true
+      delete = (key: string) => this.map.delete(key)
+      disconnect = () => true
+    }
+    const { port } = await start('relay.conf', relayConf())
+    const a = manage('a', port)
+    const b = manage('b', port, {}, { custom_lru_manager: Plain })
+    await a.set('k', 'v')
+    expect(await b.get('k')).toBe('v')
+    expect([...(b.get_LRUManager() as Plain).map.keys()]).toEqual([await a.set('k', 'v')])
+    const alone = new SessionCacheManager({
+      manage_section: true,
+      token_path: 'alone',
+      cache: { directory: room },
+    })
+    managers.push(alone)
+    await alone.set('k', { a: 1 })
+    expect(await alone.get('k')).toBe('{"a":1}')
+    expect(await alone.get('nothing')).toBe(false)
+  })
+})
+
+describe('who may speak', () => {
+  const SECRET = 'a secret of these tests'
+
+  test('with a secret: whoever says it first', async () => {
+    const { port } = await start('relay.conf', relayConf({ secret: SECRET }))
+    const a = manage('a', port, { secret: SECRET })
+    await a.set('k', 'v')
+    const raw = await RawClient.connect(port)
+    raw.send(NEED)
+    await eventually(async () => raw.ended, 'a client without a secret is sent away')
+    expect(raw.text).toBe('')
+    const wrong = await RawClient.connect(port)
+    wrong.send(`{"_ps_op":"auth","secret":"${SECRET}x"}${NEED}`)
+    await eventually(async () => wrong.ended, 'a client with a wrong secret is sent away')
+    expect(wrong.text).toBe('')
+    expect(await manage('b', port, { secret: SECRET }).get('k')).toBe('v')
+    expect(warnings.join()).not.toContain(SECRET)
+  })
+
+  test('beyond this machine: nobody without one of both', async () => {
+    await expect(start('relay.conf', relayConf({ address: '0.0.0.0' }))).rejects.toThrow(
+      expect.objectContaining({ code: 'insecure_listener' }),
+    )
+  })
+
+  test('with TLS: whoever has a certificate that is configured', async () => {
+    const keys = mkdtempSync(join(tmpdir(), 'kv4-keys-'))
+    const certificate = (name: string) =>
+      execFileSync(
+        'openssl',
+        [
+          ...[
+            'req',
+            '-x509',
+            '-newkey',
+            'ec',
+            '-pkeyopt',
+            'ec_paramgen_curve:prime256v1',
+            '-nodes',
+            '-days',
+            '2',
+          ],
+          ...[
+            '-subj',
+            `/CN=${name}`,
+            '-keyout',
+            join(keys, `${name}.pem`),
+            '-out',
+            join(keys, `${name}.crt`),
+          ],
+        ],
+        { stdio: 'pipe' },
+      )
+    for (const name of ['server', 'client', 'stranger']) certificate(name)
+    const tls = (client: string) => ({
+      client_key: join(keys, `${client}.pem`),
+      client_cert: join(keys, `${client}.crt`),
+      server_cert: join(keys, 'server.crt'),
+    })
+    const { port } = await start(
+      'relay.conf',
+      relayConf({
+        address: '0.0.0.0',
+        tls: {
+          server_key: join(keys, 'server.pem'),
+          server_cert: join(keys, 'server.crt'),
+          client_cert: join(keys, 'client.crt'),
+        },
+      }),
+    )
+    const [a, b] = [manage('a', port, { tls: tls('client') }), manage('b', port, { tls: tls('client') })]
+    await a.set('k', 'over tls }{')
+    expect(await b.get('k')).toBe('over tls }{')
+    expect(await manage('c', port, { tls: tls('stranger') }).get('k')).toBe(false)
+    expect(
+      await manage('d', port, { tls: { ...tls('client'), server_cert: join(keys, 'stranger.crt') } }).get(
+        'k',
+      ),
+    ).toBe(false)
+    const plain = await RawClient.connect(port)
+    plain.send(NEED)
+    await eventually(async () => plain.ended, 'a client without TLS is sent away')
+    rmSync(keys, { recursive: true })
+  })
+})
+
+describe('the limits', () => {
+  test.each([
+    ['a malformed frame', 'ERROR: not json'],
+    ['broken JSON', '{"a":}'],
+    ['a frame too large', `{"a":"${'x'.repeat(3000)}"}`],
+    ['a frame too large that never ends', `{"a":"${'x'.repeat(3000)}`],
+    ['a frame too deep', '{"a":'.repeat(100)],
+  ])('%s ends that connection only', async (_, text) => {
+    const { port } = await start('relay.conf', relayConf({ limits: { frame_bytes: 2048 } }))
+    const good = await RawClient.connect(port)
+    const bad = await RawClient.connect(port)
+    good.send(SET)
+    await good.frames(1)
+    bad.send(text)
+    await eventually(async () => bad.ended, 'the bad one ends')
+    good.text = ''
+    good.send(NEED)
+    expect(await good.frames(1)).toContain('"value":"v1"')
+  })
+
+  test('a client that sends too fast waits', async () => {
+    const { port } = await start('relay.conf', relayConf({ limits: { frames_per_second: 500 } }))
+    const client = await RawClient.connect(port)
+    const start_ = performance.now()
+    client.send(SET.repeat(1200))
+    await client.frames(1200)
+    expect(performance.now() - start_).toBeGreaterThan(700)
+  })
+
+  test('a client that does not read is sent away, not waited for', async () => {
+    const { port } = await start(
+      'relay.conf',
+      relayConf({ limits: { backlog_bytes: 65_536 } }, { record_size: 4096 }),
+    )
+    const [reader, writer] = [await RawClient.connect(port), await RawClient.connect(port)]
+    reader.send(SUBSCRIPTIONS)
+    await reader.frames(4)
+    reader.socket.pause()
+    for (let i = 0; i < 4000 && !warnings.some((text) => text.includes('reads too slowly')); i++) {
+      writer.text = ''
+      writer.send(SET.replace('k1', 'k' + i).replace('v1', 'x'.repeat(4000)))
+      if (i % 50 === 49) await writer.frames(50)
+    }
+    expect(warnings.join()).toContain('reads too slowly')
+    writer.text = ''
+    writer.send(NEED.replace('"k1"', '"k0"'))
+    await writer.frames(1)
+  })
+
+  test('connections are counted', async () => {
+    const { port } = await start('relay.conf', relayConf({ limits: { connections: 2 } }))
+    const clients = [
+      await RawClient.connect(port),
+      await RawClient.connect(port),
+      await RawClient.connect(port),
+    ]
+    await eventually(async () => clients.some(({ ended }) => ended), 'the third is sent away')
+  })
+})
