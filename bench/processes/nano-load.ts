@@ -31,7 +31,8 @@ async function main(): Promise<void> {
     const caller = async () => {
       while (performance.now() < end) {
         if (job === 'put') {
-          await db.insert(document(next++))
+          const made = document(next++)
+          await db.insert(made, made._id)
           done++
         } else if (job === 'get') {
           await db.get(id(next++ % keys))
