@@ -1,0 +1,170 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { SessionCacheManager, startTier } from '../../session-cache'
+import type { RunningTier } from '../../session-cache'
+import { LastDownstream } from '../../session-cache/last-downstream'
+import type { LastTier } from '../../session-cache/last-tier'
+import { Kv4LastTier } from '../../session-cache/last-tier'
+import type { Session } from '../../session-cache'
+import type { Client } from '../client'
+import type { Platform } from '../platform'
+import { startPlatform } from '../platform'
+import { eventually } from './processes'
+import { removeTableRooms, tableRoom } from './table-room'
+
+let platform: Platform
+let secret: string
+let elena: Client
+const closers: (() => Promise<void>)[] = []
+
+beforeAll(async () => {
+  platform = await startPlatform()
+  const made = await platform.sys.ok<{ secret: string }>(
+    platform.sys.put('/_acc/accounts', { k: 'elena', v: { email: 'elena@example.com' } }),
+  )
+  secret = made.secret
+  elena = platform.as('elena', secret)
+})
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+  removeTableRooms()
+})
+afterAll(() => platform.close())
+
+const kv4 = () => ({ url: platform.url, user: 'elena', secret, negative_ms: 300 })
+const tier = () => new Kv4LastTier({ ...kv4(), timeout_ms: 3000 })
+
+function manager(lru: object, line?: object): SessionCacheManager {
+  const made = new SessionCacheManager({ manage_section: true, ...lru }, line as never)
+  closers.push(() => made.close())
+  return made
+}
+
+describe('KV4 as the last tier', () => {
+  test('keeps a session with what is left of its life, finds it, forgets it', async () => {
+    const last = tier()
+    const exp = Date.now() + 60_000
+    const session: Session = { key: 'k/1?&ü', value: '{"a":"}{"}', at: 5, exp }
+    await last.keep(session)
+    expect(await last.find(session.key)).toEqual(session)
+    await last.keep({ ...session, value: null })
+    expect(await last.find(session.key)).toBeUndefined()
+    await last.keep({ key: 'control \n character', value: 'v', at: 1, exp: 0 })
+    expect(await last.find('control \n character')).toMatchObject({ value: 'v' })
+    await last.keep({ key: 'short', value: 'v', at: 1, exp: Date.now() + 800 })
+    expect(await last.find('short')).toBeDefined()
+    await new Promise((resolve) => setTimeout(resolve, 1300))
+    expect(await tier().find('short')).toBeUndefined()
+    expect((await elena.get('/_data/session-cache?k=short')).status).toBe(404)
+  })
+
+  test('is asked once by many who look at the same time, and not again for a while', async () => {
+    const real = globalThis.fetch
+    let calls = 0
+    globalThis.fetch = (...args) => {
+      calls++
+      return real(...args)
+    }
+    try {
+      const last = tier()
+      await Promise.all(Array.from({ length: 50 }, () => last.find('nobody')))
+      await last.find('nobody')
+      expect(calls).toBe(1)
+      await new Promise((resolve) => setTimeout(resolve, 350))
+      await last.find('nobody')
+      expect(calls).toBe(2)
+    } finally {
+      globalThis.fetch = real
+    }
+  })
+
+  test('refuses a wrong secret with a clear error, and never says it', async () => {
+    const last = new Kv4LastTier({ ...kv4(), secret: 'a-wrong-secret-of-elena', timeout_ms: 3000 })
+    await expect(last.find('k')).rejects.toThrow(/401 unauthorized/)
+    await expect(last.find('k')).rejects.not.toThrow(/a-wrong-secret/)
+  })
+
+  test('stands behind one box alone', async () => {
+    const directory = tableRoom()
+    const box = manager({ kv4: kv4(), cache: { directory, el_count: 10 } })
+    for (let i = 0; i < 30; i++) await box.set('alone-' + i, 'value ' + i)
+    for (let i = 0; i < 30; i++)
+      await eventually(async () => (await box.get('alone-' + i)) === 'value ' + i, `alone-${i} comes back`)
+    await box.destroy('alone-0')
+    expect(await box.get('alone-0')).toBe(false)
+    await eventually(
+      async () => (await elena.get('/_data/session-cache?k=alone-0')).status === 404,
+      'it is gone in KV4 too',
+    )
+  })
+
+  test('stands behind a relay: what leaves it comes back, also after all caches are gone', async () => {
+    const start = async (room: string): Promise<RunningTier> => {
+      const file = join(room, 'relay.conf')
+      writeFileSync(
+        file,
+        JSON.stringify({
+          edge_supported_relay: true,
+          port: 0,
+          address: '127.0.0.1',
+          kv4: kv4(),
+          path_types: { auths: { cache: { directory: room, el_count: 10 } } },
+        }),
+      )
+      const relay = await startTier(file, () => undefined)
+      closers.push(() => relay.close())
+      return relay
+    }
+    const line = (relay: RunningTier) => ({ auth_path: 'auths', address: '127.0.0.1', port: relay.port })
+    const room = tableRoom()
+    const box = manager({ token_path: 'a', cache: { directory: room, el_count: 5 } }, line(await start(room)))
+    for (let i = 0; i < 40; i++) await box.set('far-' + i, 'value ' + i)
+    for (let i = 0; i < 40; i++)
+      await eventually(async () => (await box.get('far-' + i)) === 'value ' + i, `far-${i} comes back`)
+
+    const fresh = tableRoom()
+    const other = manager({ token_path: 'b', cache: { directory: fresh } }, line(await start(fresh)))
+    await eventually(async () => (await other.get('far-7')) === 'value 7', 'another site finds it')
+    expect(await other.get('far-400')).toBe(false)
+  })
+})
+
+describe('what leaves the last cache', () => {
+  const session = (key: string, at = 1): Session => ({ key, value: 'v' + at, at, exp: 0 })
+
+  test('is tried again, is found meanwhile, and the newer one wins', async () => {
+    const kept: Session[] = []
+    let fails = 2
+    const flaky: LastTier = {
+      keep: async (each) => {
+        if (fails-- > 0) throw new Error('not now')
+        kept.push(each)
+      },
+      find: async () => undefined,
+      remove: async () => undefined,
+    }
+    const downstream = new LastDownstream(flaky, () => undefined)
+    downstream.out([session('a')])
+    expect(await downstream.find('a')).toMatchObject({ value: 'v1' })
+    downstream.out([session('a', 2)])
+    downstream.out([session('a', 1)])
+    await eventually(async () => kept.length > 0, 'it is kept')
+    await downstream.close()
+    expect(kept).toEqual([session('a', 2)])
+  })
+
+  test('is given up when KV4 is away for long, with a word in the log', async () => {
+    const said: string[] = []
+    const down: LastTier = {
+      keep: () => Promise.reject(new Error('down')),
+      find: () => Promise.reject(new Error('down')),
+      remove: () => Promise.resolve(),
+    }
+    const downstream = new LastDownstream(down, (_, message) => said.push(message))
+    downstream.out([session('a')])
+    await downstream.close()
+    expect(said).toContain('KV4 did not take a session')
+    expect(await downstream.find('a')).toBeUndefined()
+    expect(said).toContain('KV4 could not be asked')
+  })
+})
