@@ -106,9 +106,11 @@ export class Sweeper {
         const held = await this.leases.service(bucket, timer.id, { grace })
         if (held === undefined) return this.#absent(name, timer)
         const { stored, version } = held
-        if (stored.owes !== undefined && version.at < Date.now() - DEBT_MS && grace > 0)
-          await this.leases.announce(bucket, timer.id, stored)
         timer.due = stored.lease === undefined ? Infinity : this.leases.end(stored.lease)
+        if (stored.owes === undefined) return
+        if (grace > 0 && version.at < Date.now() - DEBT_MS)
+          await this.leases.announce(bucket, timer.id, stored)
+        else timer.due = Math.min(timer.due, this.clock.now() + DEBT_MS)
         return
       }
       case 'session': {
