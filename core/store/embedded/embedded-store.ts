@@ -1,3 +1,5 @@
+import { closeSync, fsyncSync, openSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { Kv4Error } from '../../errors'
 import type { BucketName } from '../../kv4/bucket-name'
 import type { BucketStore, Store, StoreFeatures } from '../store'
@@ -42,11 +44,24 @@ export async function openEmbeddedStore(options: EmbeddedOptions): Promise<Embed
   try {
     environment = new Environment(options.directory)
     await checkFormat(environment, options.directory)
+    // The data is on disk; so must be the names that lead to it.
+    for (const named of [options.directory, dirname(resolve(options.directory))]) syncDirectory(named)
     return new EmbeddedStore(environment, lock, options)
   } catch (error) {
     await environment?.close()
     await lock.release()
     throw error
+  }
+}
+
+function syncDirectory(directory: string): void {
+  // Windows neither opens a directory nor needs it.
+  if (process.platform === 'win32') return
+  const handle = openSync(directory, 'r')
+  try {
+    fsyncSync(handle)
+  } finally {
+    closeSync(handle)
   }
 }
 
