@@ -155,16 +155,23 @@ export class Configuration {
     range: { readonly from?: number; readonly to?: number },
     page: { readonly after?: number; readonly limit: number },
   ): Promise<{ readonly rows: readonly ConfigurationRow[]; readonly next?: number }> {
-    const { items, next } = await bucket.history(addressOf(id), range, page)
-    const rows = items
-      // The mark that precedes a removal says nothing that the removal does not.
-      .filter((version) => storedValue(version)?.removal === undefined)
-      .map((version) => ({
-        at: version.at,
-        by: version.by,
-        value: storedValue(version)?.value ?? null,
-      }))
-    return next === undefined ? { rows } : { rows, next }
+    const rows: ConfigurationRow[] = []
+    let { after } = page
+    for (;;) {
+      const { items, next } = await bucket.history(addressOf(id), range, {
+        limit: page.limit - rows.length,
+        ...(after !== undefined && { after }),
+      })
+      for (const version of items) {
+        const stored = storedValue(version)
+        // The mark that precedes a removal says nothing that the removal does not.
+        if (stored?.removal === undefined)
+          rows.push({ at: version.at, by: version.by, value: stored?.value ?? null })
+      }
+      if (next === undefined) return { rows }
+      if (rows.length === page.limit) return { rows, next }
+      after = next
+    }
   }
 
   /** Publishes what was written and not announced because its node went down. */

@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
+import { BucketName, Key } from '../../../core'
+import type { Bucket, Json } from '../../../core'
+import { TIMER_LAYER } from '../../../services/registry/places'
+import { PLACES } from '../../../services/registry/places'
+import { Path } from '../../../core'
+import { newAccount, openWorld } from './world'
+import type { RegistryClient, World } from './world'
+
+/** What a node finds that another one, now dead, has left half done: each step of an end, as it would stand in the store. */
+
+let world: World
+let client: RegistryClient
+let bucket: Bucket
+let names = 0
+
+beforeAll(async () => {
+  world = await openWorld()
+})
+afterAll(() => world.close())
+beforeEach(async () => {
+  client = await newAccount(world.server.port, `half-${++names}`)
+  await client.login()
+  bucket = world.server.engine.bucket(BucketName.of(client.user))
+})
+
+async function events(): Promise<{ type: string; payload: Json }[]> {
+  return (await client.get('/events')).json.values as { type: string; payload: Json }[]
+}
+
+async function types(): Promise<string[]> {
+  return (await events()).map(({ type }) => type)
+}
+
+async function edit(
+  path: 'services' | 'sessions',
+  id: string,
+  change: Record<string, unknown>,
+): Promise<void> {
+  await bucket.modify(
+    { ...PLACES[path], key: Key.parse(id) },
+    (current) => ({ ...(current!.v as object), ...change }) as Json,
+    { by: '$sys' },
+  )
+}
+
+test('marked, not told: whoever looks tells it once and removes it', async () => {
+  await client.post('/services', { id: 'marked', heartbeat_timeout: 60 })
+  await edit('services', 'marked', { dying: { type: 'service.timeout', cause: randomUUID(), since: 1 } })
+  const looks = await Promise.all(Array.from({ length: 8 }, () => client.get('/services/marked')))
+  expect(looks.map(({ status }) => status)).toEqual(Array(8).fill(404))
+  expect((await client.get('/services')).json.values).toEqual([])
+  expect(await types()).toEqual(['service.join', 'service.timeout'])
+  expect((await client.post('/services', { id: 'marked', heartbeat_timeout: 60 })).status).toBe(201)
+})
+
+test('told, not removed: it is not told again', async () => {
+  const { json } = await client.post('/services', { id: 'told', heartbeat_timeout: 60 })
+  const cause = randomUUID()
+  const told = {
+    id: '58e0a7d7-eebc-11d8-9669-0800200c9a66',
+    timestamp: 1,
+    type: 'service.timeout',
+    payload: { id: 'told' },
+    cause,
+  }
+  // As another node would have: the next entry of the feed.
+  await bucket.put(
+    { ...PLACES.events, key: Key.parse('000000000002') },
+    { events: [told] } as unknown as Json,
+    {
+      by: '$sys',
+      expect: 'absent',
+    },
+  )
+  await edit('services', 'told', { dying: { type: 'service.timeout', cause, since: 1 } })
+  // No heartbeat reaches it any more.
+  expect((await client.post('/services/told/heartbeat', { token: json.token })).status).toBe(404)
+  expect((await client.get('/services/told')).status).toBe(404)
+  const causes = (await bucket.entries(PLACES.events)).items.flatMap(({ version }) =>
+    (version.v as unknown as { events: { cause: string }[] }).events.map((event) => event.cause),
+  )
+  expect(causes.filter((one) => one === cause)).toHaveLength(1)
+  expect((await bucket.keys(PLACES.services)).items).toEqual([])
+})
+
+test('joined, not announced: it is announced before anything else is told of it, and within seconds by itself', async () => {
+  await client.post('/services', { id: 'first', heartbeat_timeout: 60 })
+  const stored = { tags: [], metadata: {}, owes: { cause: randomUUID(), since: 1 } }
+  const now = Date.now()
+  const lease = { heartbeat_timeout: 60, token: 'x', granted: now, deadline: now + 60_000, last_seen: null }
+  await world.server.engine
+    .bucket(BucketName.system)
+    .put({ layer: TIMER_LAYER, path: Path.parse(bucket.name), key: Key.parse('service silent') }, 0, {
+      by: '$sys',
+    })
+  for (const id of ['silent', 'leaver'])
+    await bucket.put(
+      { ...PLACES.services, key: Key.parse(id) },
+      { ...stored, owes: { ...stored.owes, cause: id }, lease },
+      { by: '$sys' },
+    )
+  expect((await client.delete('/services/leaver')).status).toBe(204)
+  expect(await types()).toEqual(['service.join', 'service.join', 'service.remove'])
+  await wait(7_500)
+  expect((await events()).map(({ type, payload }) => [type, (payload as { id: string }).id])).toEqual([
+    ['service.join', 'first'],
+    ['service.join', 'leaver'],
+    ['service.remove', 'leaver'],
+    ['service.join', 'silent'],
+  ])
+}, 15_000)
+
+test('a session marked: its services go with it in one event', async () => {
+  const { headers } = await client.post('/sessions', { heartbeat_timeout: 60 })
+  const id = headers.location!.split('/').at(-1)!
+  for (const child of ['one', 'two']) await client.post('/services', { id: child, session_id: id })
+  await edit('sessions', id, { dying: { type: 'services.timeout', cause: randomUUID(), since: 2 } })
+  const looks = await Promise.all([
+    client.get('/services/one'),
+    client.get('/services'),
+    client.get(`/sessions/${id}`),
+    client.get('/views/overview'),
+    client.post('/services', { id: 'three', session_id: id }),
+  ])
+  expect([
+    looks[0].status,
+    looks[1].json.values,
+    looks[2].status,
+    looks[3].json.values,
+    looks[4].status,
+  ]).toEqual([404, [], 404, [], 404])
+  expect(await types()).toEqual(['service.join', 'service.join', 'services.timeout'])
+  expect((await events())[2]!.payload).toMatchObject([{ id: 'one' }, { id: 'two' }])
+})
+
+test('a value written, not announced: the next writer announces it first', async () => {
+  await client.put('/configuration/value', { value: 'a' })
+  const written = { value: 'b', old: 'a', owes: { cause: randomUUID(), since: 1 } }
+  await bucket.put({ ...PLACES.configuration, key: Key.parse('value') }, written, { by: 'elena' })
+  await client.put('/configuration/value', { value: 'c' })
+  expect((await events()).map(({ payload }) => payload)).toEqual([
+    { configuration_value_id: 'value', old_value: null, new_value: 'a' },
+    { configuration_value_id: 'value', old_value: 'a', new_value: 'b' },
+    { configuration_value_id: 'value', old_value: 'b', new_value: 'c' },
+  ])
+  // Half removed: absent to readers, and finished by whoever writes.
+  const removal = { cause: randomUUID(), since: 3 }
+  const half = { value: 'c', old: 'b', owes: { cause: randomUUID(), since: 0 }, removal }
+  const { owes } = (await bucket.get({ ...PLACES.configuration, key: Key.parse('value') }))!.v as {
+    owes: typeof half.owes
+  }
+  await bucket.put({ ...PLACES.configuration, key: Key.parse('value') }, { ...half, owes }, { by: 'elena' })
+  expect((await client.get('/configuration/value')).status).toBe(404)
+  expect((await client.get('/configuration')).json.values).toEqual([])
+  expect((await client.put('/configuration/value', { value: 'd' })).status).toBe(204)
+  expect((await types()).slice(3)).toEqual(['configuration_value.remove', 'configuration_value.update'])
+})

@@ -1,0 +1,202 @@
+import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { setTimeout as wait } from 'node:timers/promises'
+import { ask } from '../../server/world'
+import { SYS, basic, newAccount, openWorld } from './world'
+import type { RegistryClient, World } from './world'
+
+let world: World
+let names = 0
+beforeAll(async () => {
+  world = await openWorld()
+})
+afterAll(() => world.close())
+
+const account = (): Promise<RegistryClient> => newAccount(world.server.port, `native-${++names}`)
+
+interface Event {
+  readonly id: string
+  readonly type: string
+  readonly payload: Record<string, unknown>
+}
+
+test('services and sessions in the envelope', async () => {
+  const client = await account()
+  const put = await client.native('PUT', '/_reg/services', {
+    k: 'svc',
+    v: { heartbeat_timeout: 60, tags: ['a'] },
+  })
+  expect([put.status, put.json.s]).toEqual([201, 'ok'])
+  const beat = await client.native('POST', '/_reg/services/heartbeat', { k: 'svc', v: put.json.v })
+  expect(beat.json.v.token).not.toBe(put.json.v.token)
+  const again = await client.native('POST', '/_reg/services/heartbeat', { k: 'svc', v: put.json.v })
+  expect([again.status, again.json]).toEqual([409, { v: 'bad_token', s: 'error', d: { k: 'svc' } }])
+  expect(
+    (await client.native('PUT', '/_reg/services', { k: 'svc', v: { heartbeat_timeout: 60 } })).json.v,
+  ).toBe('service_exists')
+  const post = await client.native('POST', '/_reg/services', { k: 'svc', v: { metadata: { x: 'y' } } })
+  expect(post.json.v).toMatchObject({ id: 'svc', tags: ['a'], metadata: { x: 'y' } })
+
+  const session = (await client.native('PUT', '/_reg/sessions', { v: { heartbeat_timeout: 60 } })).json.v as {
+    id: string
+    token: string
+  }
+  await client.native('PUT', '/_reg/services', { k: 'child', v: { session_id: session.id } })
+  expect((await client.native('GET', '/_reg/overview')).json.v).toMatchObject([
+    { session: { id: session.id }, services: [{ id: 'child' }] },
+  ])
+  const renewed = await client.native('POST', '/_reg/sessions/heartbeat', {
+    k: session.id,
+    v: { token: session.token },
+  })
+  expect(renewed.status).toBe(200)
+
+  const page = (await client.native('GET', '/_reg/services?limit=1')).json
+  expect(page).toMatchObject({ v: [{ id: 'child' }], next: 'svc' })
+  expect((await client.native('GET', '/_reg/services?limit=1&after=svc')).json).toMatchObject({
+    v: [{ id: 'svc' }],
+  })
+  expect((await client.native('GET', '/_reg/services?tag=a')).json.v).toMatchObject([{ id: 'svc' }])
+  expect((await client.native('DELETE', '/_reg/services?k=svc')).json.v).toBe(1)
+  expect((await client.native('GET', '/_reg/services?k=svc')).json.v).toBe('not_found')
+  const bad = await client.native('PUT', '/_reg/services', { k: 'x', v: { heartbeat_timeout: 60 } })
+  expect([bad.status, bad.json.v, bad.json.d.key]).toEqual([400, 'bad_request', 'id'])
+})
+
+test('an account sees its own, whatever the other has', async () => {
+  const [one, other] = [await account(), await account()]
+  await one.native('PUT', '/_reg/services', { k: 'mine', v: { heartbeat_timeout: 60 } })
+  await one.native('PUT', '/_conf', { k: 'mine', v: 'x' })
+  for (const path of ['/_reg/services', '/_reg/events', '/_conf'])
+    expect((await other.native('GET', path)).json.v).toEqual([])
+  expect((await other.native('GET', '/_reg/services?k=mine')).status).toBe(404)
+  expect((await ask(world.server.port, 'GET', '/_reg/services')).status).toBe(401)
+})
+
+test('configuration has namespaces and its history', async () => {
+  const client = await account()
+  await client.native('PUT', '/_conf/production/cassandra', { k: 'listen_ip', v: '10.0.0.1' })
+  const between = Date.now()
+  await wait(5)
+  await client.native('PUT', '/_conf/production/cassandra', { k: 'listen_ip', v: '10.0.0.2' })
+  await client.native('PUT', '/_conf/production', { k: 'region', v: 'dfw' })
+  expect((await client.native('GET', '/_conf/production/cassandra')).json.v).toEqual([
+    { id: '/production/cassandra/listen_ip', value: '10.0.0.2' },
+  ])
+  expect((await client.native('GET', '/_conf/production')).json.v).toHaveLength(2)
+  const one = '/_conf/production/cassandra?k=listen_ip'
+  expect((await client.native('GET', one)).json.v).toBe('10.0.0.2')
+  expect((await client.native('GET', `${one}&at=${between}`)).json.v).toBe('10.0.0.1')
+  expect((await client.native('DELETE', one)).json.v).toBe(1)
+  const rows = (await client.native('GET', `${one}&time_series=1`)).json.v as [
+    number,
+    string,
+    string | null,
+  ][]
+  expect(rows.map(([, by, value]) => [by, value])).toEqual([
+    [client.user, null],
+    [client.user, '10.0.0.2'],
+    [client.user, '10.0.0.1'],
+  ])
+  const first = (await client.native('GET', `${one}&time_series=1&limit=2`)).json
+  expect((await client.native('GET', `${one}&time_series=1&after=${first.next}`)).json.v).toHaveLength(1)
+  expect((await client.native('GET', one)).status).toBe(404)
+})
+
+test('a long poll answers when something happens, from where its reader was', async () => {
+  const client = await account()
+  await client.native('PUT', '/_conf', { k: 'one', v: '1' })
+  const { v, next } = (await client.native('GET', '/_reg/events')).json as { v: Event[]; next: string }
+  expect(v.map(({ id }) => id)).toEqual([next])
+  const poll = client.native('GET', `/_reg/events?after=${next}&wait=20`)
+  await wait(200)
+  const start = performance.now()
+  await client.native('PUT', '/_conf', { k: 'two', v: '2' })
+  const answer = (await poll).json as { v: Event[]; next: string }
+  expect(performance.now() - start).toBeLessThan(2_000)
+  expect(answer.v).toMatchObject([{ type: 'configuration_value.update', payload: { new_value: '2' } }])
+  expect(answer.next).toBe(answer.v[0]!.id)
+  const empty = (await client.native('GET', `/_reg/events?after=${answer.next}&wait=1`)).json
+  expect(empty).toEqual({ v: [], s: 'ok', next: answer.next })
+  const typed = (await client.native('GET', `/_reg/events?marker=${next}&type=service.join`)).json as {
+    v: Event[]
+  }
+  expect(typed.v).toEqual([])
+  expect((await client.native('GET', '/_reg/events?marker=x')).json).toMatchObject({ v: 'bad_request' })
+})
+
+function openStream(client: RegistryClient, path: string, lastEventId?: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      {
+        host: '127.0.0.1',
+        port: client.port,
+        path,
+        agent: false,
+        headers: {
+          Accept: 'text/event-stream',
+          Authorization: basic(client.as),
+          ...(lastEventId !== undefined && { 'Last-Event-ID': lastEventId }),
+        },
+      },
+      resolve,
+    )
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+/** So many events, then the connection ends. */
+async function take(response: IncomingMessage, count: number): Promise<Event[]> {
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) {
+    text += chunk as string
+    const events = [...text.matchAll(/^id: (.*)\nevent: (.*)\ndata: (.*)\n\n/gm)]
+    if (events.length >= count) {
+      response.destroy()
+      return events.map(([, id, type, data]) => {
+        const event = JSON.parse(data!) as Event
+        expect([event.id, event.type]).toEqual([id, type])
+        return event
+      })
+    }
+  }
+  throw new Error('the stream ended: ' + text)
+}
+
+test('a stream broken off and resumed, again and again, loses and doubles nothing', async () => {
+  const client = await account()
+  const total = 60
+  const writer = (async () => {
+    for (let i = 0; i < total; i++) await client.native('PUT', '/_conf', { k: 'count', v: String(i) })
+  })()
+  const seen: Event[] = []
+  while (seen.length < total) {
+    const response = await openStream(client, '/_reg/events', seen.at(-1)?.id)
+    seen.push(...(await take(response, Math.min(7, total - seen.length))))
+  }
+  await writer
+  expect(seen.slice(0, total).map(({ payload }) => payload.new_value)).toEqual(
+    Array.from({ length: total }, (_, i) => String(i)),
+  )
+})
+
+test('a watcher hears of a death that nobody else looks for', async () => {
+  const client = await account()
+  await client.native('PUT', '/_reg/services', { k: 'mortal', v: { heartbeat_timeout: 3 } })
+  const start = performance.now()
+  const [event] = await take(await openStream(client, '/_reg/events?type=service.timeout'), 1)
+  expect(event!.payload.id).toBe('mortal')
+  expect(performance.now() - start).toBeLessThan(5_000)
+})
+
+test('limits are the system’s to set', async () => {
+  const client = await account()
+  const body = { k: client.user, v: { resource: { session: 1 } } }
+  expect((await client.native('PUT', '/_reg/limits', body)).status).toBe(403)
+  const set = await ask(world.server.port, 'PUT', '/_reg/limits', { as: SYS, body })
+  expect(set.json.v.resource).toEqual({ session: 1, service: 200, configuration_value: 1000 })
+  await client.native('PUT', '/_reg/sessions', { v: { heartbeat_timeout: 60 } })
+  const full = await client.native('PUT', '/_reg/sessions', { v: { heartbeat_timeout: 60 } })
+  expect([full.status, full.json.v]).toEqual([403, 'limit_reached'])
+})

@@ -1,0 +1,82 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { CouchServer } from '../../couchdb/server'
+import { openWorld } from '../../server/world'
+import type { World } from '../../server/world'
+import { RegistryClient, newAccount } from './world'
+
+/** Two nodes of the platform over one CouchDB. */
+
+let couch: CouchServer
+let nodes: World[]
+
+beforeEach(async () => {
+  couch = await CouchServer.start()
+  nodes = []
+  for (const name of ['one', 'two'])
+    nodes.push(
+      await openWorld({
+        KV4_COUCHDB_URL: couch.url,
+        KV4_NODE: name,
+        KV4_PEPPER: 'a pepper that both nodes have, long enough',
+      }),
+    )
+})
+afterEach(async () => {
+  for (const node of nodes) await node.close()
+  await couch.close()
+})
+
+async function clients(): Promise<readonly [RegistryClient, RegistryClient]> {
+  const one = await newAccount(nodes[0]!.server.port, 'shared')
+  await one.login()
+  const two = new RegistryClient(nodes[1]!.server.port, one.user, one.secret)
+  // A token of one node opens the other.
+  two.token = one.token
+  two.tenant = one.tenant
+  return [one, two]
+}
+
+test('the chain of tokens holds across nodes, and each death is told once', async () => {
+  const [one, two] = await clients()
+  let { token } = (await one.post('/services', { id: 'roamer', heartbeat_timeout: 3 })).json as {
+    token: string
+  }
+  for (let i = 0; i < 6; i++) {
+    const beat = await (i % 2 === 0 ? two : one).post('/services/roamer/heartbeat', { token })
+    expect(beat.status).toBe(200)
+    // Taken by one node, it is used at the other too.
+    expect((await (i % 2 === 0 ? one : two).post('/services/roamer/heartbeat', { token })).status).toBe(404)
+    token = beat.json.token as string
+  }
+  for (let i = 0; i < 5; i++)
+    await (i % 2 ? one : two).post('/services', { id: `svc-${i}`, heartbeat_timeout: 3 })
+  await wait(3_050)
+  // Both look at the same moment; both find them gone.
+  const lists = await Promise.all([
+    one.get('/services'),
+    two.get('/services'),
+    one.get('/events'),
+    two.get('/events'),
+  ])
+  expect(lists[0].json.values).toEqual([])
+  expect(lists[1].json.values).toEqual([])
+  const [first, second] = [
+    (await one.get('/events')).json.values,
+    (await two.get('/events')).json.values,
+  ] as {
+    type: string
+    payload: { id: string }
+  }[][]
+  expect(second).toEqual(first)
+  const timeouts = first!.filter(({ type }) => type === 'service.timeout').map(({ payload }) => payload.id)
+  expect([...timeouts].sort()).toEqual(['roamer', 'svc-0', 'svc-1', 'svc-2', 'svc-3', 'svc-4'])
+}, 30_000)
+
+test('when the node that sweeps is gone, the other one sweeps', async () => {
+  const [, two] = await clients()
+  await two.post('/services', { id: 'orphan', heartbeat_timeout: 3 })
+  await nodes.shift()!.close()
+  const native = () => two.native('GET', '/_reg/events?wait=12&type=service.timeout')
+  const { json } = await native()
+  expect((json.v as { type: string }[]).map(({ type }) => type)).toEqual(['service.timeout'])
+}, 30_000)
