@@ -9,7 +9,7 @@ import type { Sample, Version } from '../kv4/version'
  * The port between the engine and what keeps the bytes. An adapter gets arguments that are already checked and
  * encodes them exactly; it knows layers only by the kind that each call names.
  *
- * What every adapter promises, and test/core/store.contract.ts proves:
+ * What every adapter promises, and test/core/store/contract.ts proves:
  * - `commit` answers `stored` only for what is durable, and stores each write whole or not at all;
  * - a version number of an address is stored once, whoever else writes;
  * - what `commit` acknowledged, the next call of any method sees;
