@@ -27,12 +27,15 @@ function fatal(error: Error): never {
   throw error
 }
 
-const directory = mkdtempSync(join(tmpdir(), 'kv4-embedded-'))
+let directory: string
 let store: EmbeddedStore
 const open = async () => (store = await openEmbeddedStore({ directory, onFatal: fatal }))
 
 storeContract('embedded', {
-  make: open,
+  make() {
+    directory = mkdtempSync(join(tmpdir(), 'kv4-embedded-'))
+    return open()
+  },
   async reopen() {
     await store.close()
     return open()
@@ -224,9 +227,10 @@ describe('the embedded store', () => {
 })
 
 describe('the invariant scan', () => {
-  const place = mkdtempSync(join(tmpdir(), 'kv4-embedded-'))
+  let place: string
   let damaged: EmbeddedStore
   beforeAll(async () => {
+    place = mkdtempSync(join(tmpdir(), 'kv4-embedded-'))
     damaged = await openEmbeddedStore({ directory: place, onFatal: fatal })
     const { bucket } = await tenant(damaged)
     const at = address('/a', 'k')
