@@ -127,6 +127,19 @@ export const CATALOGUE = {
   // namespaces
   path_exists: { text: 'The namespace exists.', remedy: 'Nothing to do: it is there.' },
   no_namespace: { text: 'The namespace does not exist.', remedy: 'Create it first: PUT /_ns/<path>.' },
+  // hosts and external services
+  require_type_param: {
+    text: 'The type of host is missing.',
+    remedy: 'Say which: `?type=signal`, `?type=turn`.',
+  },
+  unrecognized_type_param: {
+    text: 'There is no such type of host.',
+    remedy: 'Ask for `signal`, `turn`, or the type of an external service that has registered.',
+  },
+  service_unavailable: {
+    text: 'No host of this service can be reached.',
+    remedy: 'Try again after the seconds given in Retry-After; the call was not made.',
+  },
   // registry
   service_exists: {
     text: 'A service with this id exists.',

@@ -1,7 +1,7 @@
 import type { Engine } from '../core'
 import { Path } from '../core'
 import { ACCESS_RULES, METHODS } from '../services/module'
-import type { Method, Route, Service } from '../services/module'
+import type { Listener, Method, Route, Service } from '../services/module'
 
 /** The routes of one path, or of all paths that no route names. */
 type Methods = ReadonlyMap<Method, Route>
@@ -28,6 +28,10 @@ export interface Bindings {
   readonly byPrefix: ReadonlyMap<string, BoundService>
   /** In the order of the list; when one fails, those that have started are stopped again. */
   start(): Promise<void>
+  /** Tells those that have started that calls can arrive now. */
+  announce(listener: Listener): Promise<void>
+  /** Tells them that soon no more calls arrive; all are told, then the first error is thrown. */
+  retire(): Promise<void>
   /** In the reverse order; all are stopped, then the first error is thrown. */
   stop(): Promise<void>
 }
@@ -61,20 +65,26 @@ export function bind(services: readonly Service[], engine: Pick<Engine, 'layers'
   for (const service of services) for (const layer of service.layers) engine.layers.declare(layer)
 
   const started: Service[] = []
-  async function stop(): Promise<void> {
+  async function tellAll(
+    services: readonly Service[],
+    tell: (service: Service) => Promise<void> | undefined,
+  ): Promise<void> {
     const errors: unknown[] = []
-    for (const service of started.splice(0).reverse()) {
+    for (const service of services) {
       try {
-        await service.stop?.()
+        await tell(service)
       } catch (error) {
         errors.push(error)
       }
     }
     if (errors.length > 0) throw errors[0]
   }
+  const stop = () => tellAll(started.splice(0).reverse(), (service) => service.stop?.())
   return {
     byPrefix,
     stop,
+    announce: (listener) => tellAll(started, (service) => service.announce?.(listener)),
+    retire: () => tellAll(started, (service) => service.retire?.()),
     async start() {
       for (const service of services) {
         try {

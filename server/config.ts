@@ -28,7 +28,8 @@ export const SETTINGS = {
   },
   KV4_SYS_SECRET: {
     unset: 'made and printed once at the first start',
-    meaning: 'Secret of `$sys`, the account that makes accounts; 1 to 256 printable ASCII characters; take a long one where others can reach the server.',
+    meaning:
+      'Secret of `$sys`, the account that makes accounts; 1 to 256 printable ASCII characters; take a long one where others can reach the server.',
     secret: true,
   },
   KV4_PEPPER: {
@@ -49,7 +50,20 @@ export const SETTINGS = {
     unset: 'none',
     meaning: 'Comma-separated addresses or CIDR ranges of proxies whose X-Forwarded-For is believed.',
   },
-  KV4_PUBLIC_WS_URL: { unset: 'none', meaning: 'Websocket base that `_host` names to clients: `wss://…`.' },
+  KV4_PUBLIC_WS_URL: {
+    unset: '`ws://…/ws` with the host and port of KV4_NODE_URL',
+    meaning:
+      'Websocket base that `_host` names to clients: `wss://signal.example.com/ws`; they append `/v2/<token>`.',
+  },
+  KV4_NODE_URL: {
+    unset: 'made of KV4_HOST, or the host name where that is every address, and the port',
+    meaning: 'URL under which other nodes reach this one: `http://10.0.0.5:4006`.',
+  },
+  KV4_HOST_BEAT_MS: {
+    default: '5000',
+    meaning:
+      'How often a node says that it is there, in ms; after three beats that did not come it counts as dead.',
+  },
   KV4_PLUGINS: { unset: 'none', meaning: 'Comma-separated packages that each export a service.' },
   KV4_LOG_LEVEL: {
     default: 'info',
@@ -89,6 +103,8 @@ export interface Config {
   readonly statsFlushMs: number
   readonly trustProxy: readonly string[]
   readonly publicWsUrl?: string
+  readonly nodeUrl?: string
+  readonly hostBeatMs: number
   readonly plugins: readonly string[]
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly couchdbGraceMs: number
@@ -157,6 +173,8 @@ const SCHEMAS = {
     'holds something that is neither an address nor a CIDR range',
   ),
   KV4_PUBLIC_WS_URL: url('ws:', 'wss:').optional(),
+  KV4_NODE_URL: url('http:', 'https:').optional(),
+  KV4_HOST_BEAT_MS: whole(50, 600_000),
   KV4_PLUGINS: list,
   KV4_LOG_LEVEL: z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`),
   KV4_COUCHDB_GRACE_MS: whole(0, 3_600_000),
@@ -248,6 +266,7 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
   const sysSecret = read('KV4_SYS_SECRET')
   const pepper = read('KV4_PEPPER')
   const publicWsUrl = read('KV4_PUBLIC_WS_URL')
+  const nodeUrl = read('KV4_NODE_URL')
   const openBuckets = read('KV4_OPEN_BUCKETS')
   const config: Config = {
     port: read('KV4_PORT'),
@@ -262,6 +281,8 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
     statsFlushMs: read('KV4_STATS_FLUSH_MS'),
     trustProxy: read('KV4_TRUST_PROXY'),
     ...(publicWsUrl === undefined ? {} : { publicWsUrl }),
+    ...(nodeUrl === undefined ? {} : { nodeUrl }),
+    hostBeatMs: read('KV4_HOST_BEAT_MS'),
     plugins: read('KV4_PLUGINS'),
     logLevel: read('KV4_LOG_LEVEL'),
     couchdbGraceMs: read('KV4_COUCHDB_GRACE_MS'),
@@ -305,6 +326,8 @@ const FIELDS = {
   KV4_STATS_FLUSH_MS: 'statsFlushMs',
   KV4_TRUST_PROXY: 'trustProxy',
   KV4_PUBLIC_WS_URL: 'publicWsUrl',
+  KV4_NODE_URL: 'nodeUrl',
+  KV4_HOST_BEAT_MS: 'hostBeatMs',
   KV4_PLUGINS: 'plugins',
   KV4_LOG_LEVEL: 'logLevel',
   KV4_COUCHDB_GRACE_MS: 'couchdbGraceMs',

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -25,6 +26,7 @@ import { createHttp } from './http'
 import { createLog } from './log'
 import type { Log } from './log'
 import { bindMounts } from './mounts'
+import { nodeUrlOf, publicWsUrlOf } from './node-url'
 import { originOf } from './origin'
 import { remoteAddressOf } from './remote-address'
 
@@ -102,6 +104,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     const context: ServiceContext = {
       engine,
       node: config.node,
+      epoch: randomUUID(),
       requireVer: config.requireVer,
       keepers,
       tokens: createTokenKeeper({ engine, pepper }),
@@ -141,6 +144,11 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       config,
       log,
     })
+    let connections = 0
+    server.on('connection', (socket) => {
+      connections++
+      socket.once('close', () => connections--)
+    })
     server.listen(config.port, config.host)
     await once(server, 'listening')
     const { port, address, family } = server.address() as AddressInfo
@@ -155,6 +163,18 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       await closed
       clearInterval(idle)
       clearTimeout(late)
+    })
+
+    const nodeUrl = nodeUrlOf(config, server.address() as AddressInfo)
+    closers.push(() =>
+      bindings.retire().catch((error: unknown) => log.warn({ err: error }, 'a service did not take leave')),
+    )
+    await bindings.announce({
+      url: nodeUrl,
+      publicUrl: publicWsUrlOf(config, nodeUrl),
+      beatMs: config.hostBeatMs,
+      connections: () => connections,
+      maxConnections: config.maxConnections,
     })
 
     log.info(

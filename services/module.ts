@@ -16,7 +16,24 @@ export interface Service {
   readonly layers: readonly LayerDeclaration[]
   readonly routes: readonly Route[]
   start?(): Promise<void>
+  /** Once calls can arrive. */
+  announce?(listener: Listener): Promise<void>
+  /** Before calls are refused at the end; those under way go on. */
+  retire?(): Promise<void>
   stop?(): Promise<void>
+}
+
+/** How this node is reached. */
+export interface Listener {
+  /** By other nodes: `http://10.0.0.5:4006` (KV4_NODE_URL). */
+  readonly url: string
+  /** By clients that want a websocket: `wss://signal.example.com/ws` (KV4_PUBLIC_WS_URL). */
+  readonly publicUrl: string
+  /** How often it says that it is there (KV4_HOST_BEAT_MS). */
+  readonly beatMs: number
+  /** Open at the moment. */
+  connections(): number
+  readonly maxConnections: number
 }
 
 /**
@@ -114,6 +131,8 @@ export class Reply {
 export interface ServiceContext {
   readonly engine: Engine
   readonly node: string
+  /** Names this life of the node: a new one at each start. */
+  readonly epoch: string
   /** KV4_REQUIRE_VER: updates of live entries must name the version that they replace. Absent: false. */
   readonly requireVer?: boolean
   /** The rules and hashes of logins, which a service may not import from auth. */

@@ -24,6 +24,7 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
   const context: ServiceContext = {
     engine: NO_ENGINE,
     node: 'docs',
+    epoch: 'docs',
     keepers: createKeepers({ pepper }),
     tokens: createTokenKeeper({ engine: NO_ENGINE, pepper }),
   }
