@@ -48,9 +48,10 @@ export class Feed {
     }
   }
 
-  /** One connection: the caller goes on from the last cursor when it breaks. @throws store_unavailable */
+  /** One connection: the caller goes on from the last cursor when it breaks. @throws store_unavailable, bucket_not_found */
   async *live(since: Cursor, limit = DEFAULT_LIMIT, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
     const { bucket } = this.database
+    if (signal.aborted) return
     try {
       for await (const rows of changeStream(this.database, FeedCursor.parse(bucket, since), signal)) {
         for (let i = 0; i === 0 || i < rows.length; i += limit) {
@@ -72,6 +73,8 @@ export class Feed {
     }
     if (signal.aborted) return
     this.onBreak()
+    // CouchDB ends the feed of a database that is dropped without saying why.
+    await this.cursor()
     throw unavailable('CouchDB ended the feed')
   }
 
