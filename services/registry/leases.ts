@@ -19,6 +19,8 @@ export type Look = { readonly there: false } | { readonly there: true; readonly 
 
 export const BY = '$sys'
 const AT_ONCE = 500
+/** How long a heartbeat waits for others, so that one commit takes them all. */
+const TOGETHER_MS = 40
 
 export function serviceAddress(id: string): Address {
   return { ...PLACES.services, key: Key.parse(id) }
@@ -44,6 +46,18 @@ export class Leases {
     /** Resolves when every outage is known. */
     private readonly ready: () => Promise<void>,
   ) {}
+
+  #together: Promise<void> | undefined
+
+  /** Resolves together with all others that wait: nobody minds when within a moment a heartbeat is stored. */
+  together(): Promise<void> {
+    return (this.#together ??= new Promise((resolve) =>
+      setTimeout(() => {
+        this.#together = undefined
+        resolve()
+      }, TOGETHER_MS),
+    ))
+  }
 
   /** A lease from now on. */
   grant(timeout: number, lastSeen: number | null): Lease {

@@ -81,6 +81,7 @@ export class Services {
 
   /** The next token. @throws not_found, bad_token */
   async heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string> {
+    await this.leases.together()
     let consistent = false
     for (;;) {
       const version = await bucket.get(serviceAddress(id), { consistent })

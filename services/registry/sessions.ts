@@ -50,6 +50,7 @@ export class Sessions {
 
   /** The next token. @throws not_found, bad_token */
   async heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string> {
+    await this.leases.together()
     for (let consistent = false; ; consistent = true) {
       const version = await bucket.get(sessionAddress(id), { consistent })
       const stored = version?.v as unknown as StoredSession | undefined

@@ -16,12 +16,13 @@ export interface Caller {
 }
 
 const INDENT = 4
+const PROCESS = randomBytes(3).toString('base64url')
 let count = 0
 
 /** `.rh-qyek.h-kv4.r-q3i5psGp.c-3.ts-1347320188220.v-0.1`: contract §5. */
 function transactionId(): string {
-  const letters = randomBytes(8).toString('base64url')
-  return `.rh-${letters.slice(0, 4)}.h-kv4.r-${letters.slice(4, 11)}.c-${++count}.ts-${Date.now()}.v-0.1`
+  count++
+  return `.rh-${PROCESS}.h-kv4.r-${count.toString(36).padStart(8, '0')}.c-${count}.ts-${Date.now()}.v-0.1`
 }
 
 /** What is known of a request that a mount answers, from its arrival to its reply. */
