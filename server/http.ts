@@ -13,6 +13,7 @@ import { permit } from './access'
 import { PREFLIGHT, sendAnswer } from './answer'
 import { methodsAt } from './binder'
 import type { Bindings } from './binder'
+import type { CallCount } from './call-count'
 import type { Config } from './config'
 import { formatEntityTag, isKnown } from './entity-tag'
 import { errorText, okText } from './envelope'
@@ -39,6 +40,7 @@ export interface HttpOptions {
   /** The wire formats beside the envelope. Absent: none. */
   readonly mounts?: Mounts
   readonly engine: Engine
+  readonly calls: CallCount
   /** Puts the principal into `request.user`, or fails with an error: passport's middleware as auth/ makes it. */
   readonly authenticate: RequestHandler
   readonly config: Pick<Config, 'status' | 'maxConnections'>
@@ -59,7 +61,15 @@ const OK = okText('ok')
  * change the prototype of every request and response, which costs more than all the rest (docs/decisions/0040).
  * The chain: open → authenticate → answer; every error leaves through `refuse`.
  */
-export function createHttp({ bindings, mounts, engine, authenticate, config, log }: HttpOptions): Http {
+export function createHttp({
+  bindings,
+  mounts,
+  engine,
+  calls,
+  authenticate,
+  config,
+  log,
+}: HttpOptions): Http {
   const rest = config.status === 'rest'
   const isReady = readiness(engine)
   const logsRequests = log.isLevelEnabled('debug')
@@ -137,6 +147,7 @@ export function createHttp({ bindings, mounts, engine, authenticate, config, log
       const principal = request.user
       const call = request.exchange.call!
       const { route } = call
+      if (principal !== undefined) calls.add(principal, call.bound.service.name, route.method)
       permit(route.access, principal)
       const query = parseInput(route.input?.query, call.query, 'query')
       const body =

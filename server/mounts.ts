@@ -7,6 +7,7 @@ import { ACCESS_RULES } from '../services/module'
 import type { Mount, MountReply, MountRequest, MountRoute } from '../services/mount'
 import { permit } from './access'
 import { BindingError } from './binder'
+import type { CallCount } from './call-count'
 import type { Log } from './log'
 import type { OpenStreams } from './open-streams'
 import { CallerGone, MAX_BODY_BYTES, readRawBody } from './request-body'
@@ -22,6 +23,7 @@ export interface MountOptions {
   readonly authentication: Authentication
   readonly addressOf: (request: IncomingMessage) => string
   readonly originOf: (request: IncomingMessage) => string
+  readonly calls: CallCount
   readonly log: Log
 }
 
@@ -48,6 +50,7 @@ export function bindMounts({
   authentication,
   addressOf,
   originOf,
+  calls,
   log,
 }: MountOptions): Mounts {
   const bySegment = new Map<string, Mount>()
@@ -82,6 +85,7 @@ export function bindMounts({
     const asked = new BoundMountRequest(request, response, mount, {
       engine,
       authentication,
+      calls,
       remoteAddress: addressOf(request),
       origin: originOf(request),
     })
@@ -185,6 +189,8 @@ class BoundMountRequest implements MountRequest {
   readonly #mount: Mount
   readonly #engine: Engine
   readonly #authentication: Authentication
+  readonly #calls: CallCount
+  #counted = false
   #principal: Principal | undefined
   #body: Promise<Buffer> | undefined
   #signal: AbortSignal | undefined
@@ -193,7 +199,7 @@ class BoundMountRequest implements MountRequest {
     request: IncomingMessage,
     response: ServerResponse,
     mount: Mount,
-    platform: Pick<MountOptions, 'engine' | 'authentication'> & {
+    platform: Pick<MountOptions, 'engine' | 'authentication' | 'calls'> & {
       readonly remoteAddress: string
       readonly origin: string
     },
@@ -211,6 +217,7 @@ class BoundMountRequest implements MountRequest {
     this.#mount = mount
     this.#engine = platform.engine
     this.#authentication = platform.authentication
+    this.#calls = platform.calls
   }
 
   get principal(): Principal {
@@ -244,14 +251,18 @@ class BoundMountRequest implements MountRequest {
   async authenticate(user: string, password: string): Promise<Principal> {
     // Basic splits at the first colon, so such a user would become another user with another password.
     if (user.includes(':')) throw new Kv4Error('unauthorized')
-    return this.#authentication.authenticate(
-      { authorization: printBasicHeader({ user, password }) },
-      this.remoteAddress,
-    )
+    return this.#identify(printBasicHeader({ user, password }))
   }
 
   /** By the Authorization header. */
   async login(): Promise<Principal> {
-    return (this.#principal = await this.#authentication.authenticate(this.headers, this.remoteAddress))
+    return (this.#principal = await this.#identify(this.headers.authorization))
+  }
+
+  async #identify(authorization: string | undefined): Promise<Principal> {
+    const principal = await this.#authentication.authenticate({ authorization }, this.remoteAddress)
+    if (!this.#counted) this.#calls.add(principal, this.#mount.name, this.method)
+    this.#counted = true
+    return principal
   }
 }

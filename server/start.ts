@@ -19,7 +19,9 @@ import { openEmbeddedStore } from '../core/store/embedded'
 import { CATALOG, MOUNTS } from '../services/catalog'
 import type { Service, ServiceContext, ServiceFactory } from '../services/module'
 import type { MountFactory } from '../services/mount'
+import { StatsRecorder } from '../services/recorder'
 import { bind } from './binder'
+import { CallCount } from './call-count'
 import { withoutCredentials } from './config'
 import type { Config } from './config'
 import { createHttp } from './http'
@@ -94,6 +96,15 @@ export async function startServer(config: Config, options: StartOptions = {}): P
         log.warn({ err: error }, 'background work failed and will be tried again'),
     })
     closers.push(() => engine.close())
+    const stats = new StatsRecorder({
+      engine,
+      node: config.node,
+      flushMs: config.statsFlushMs,
+      onBackgroundError: (error) => log.warn({ err: error }, 'statistics were not written'),
+    })
+    // After the services, which count to the end.
+    closers.push(() => stats.stop())
+    const calls = new CallCount(stats)
 
     const pepper =
       config.pepper === undefined ? Pepper.fromFile(pepperFile(config)) : new Pepper(config.pepper)
@@ -108,6 +119,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       requireVer: config.requireVer,
       keepers,
       tokens: createTokenKeeper({ engine, pepper }),
+      stats,
       onBackgroundError: (error) =>
         log.warn({ err: error }, "a service's background work failed and will be tried again"),
     }
@@ -120,6 +132,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     )
     await bindings.start()
     closers.push(() => bindings.stop())
+    stats.start()
 
     const authentication = createAuthentication({
       engine,
@@ -134,12 +147,14 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       authentication,
       addressOf,
       originOf: originOf(config.trustProxy),
+      calls,
       log,
     })
     const { server, drain } = createHttp({
       bindings,
       mounts,
       engine,
+      calls,
       authenticate: basicAuthentication(authentication, addressOf),
       config,
       log,

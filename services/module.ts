@@ -3,6 +3,7 @@ import type { LoginKeepers } from '../auth/keepers'
 import type { Principal } from '../auth/principal'
 import type { TokenKeeper } from '../auth/token-keeper'
 import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
+import type { Recorder } from './recorder'
 
 /**
  * What a service is: a value that the binder in server/ mounts. A service never sees HTTP: it gets a parsed request
@@ -139,6 +140,8 @@ export interface ServiceContext {
   readonly keepers: LoginKeepers
   /** Issues and verifies what stands in for a secret: connections, hosts, external services. */
   readonly tokens: TokenKeeper
+  /** Where to count what `_stats` then tells. */
+  readonly stats: Recorder
   /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */
   readonly onBackgroundError?: (error: unknown) => void
 }

@@ -27,6 +27,7 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
     epoch: 'docs',
     keepers: createKeepers({ pepper }),
     tokens: createTokenKeeper({ engine: NO_ENGINE, pepper }),
+    stats: { record: () => undefined },
   }
   return {
     services: CATALOG.map((factory) => factory(context)),
