@@ -64,6 +64,11 @@ export const SETTINGS = {
     meaning:
       'How often a node says that it is there, in ms; after three beats that did not come it counts as dead.',
   },
+  KV4_ORIGINS: {
+    unset: 'any',
+    meaning:
+      'Comma-separated origins of the pages that may open websockets: `https://app.example.com`. What is no page sends none, and may.',
+  },
   KV4_PLUGINS: { unset: 'none', meaning: 'Comma-separated packages that each export a service.' },
   KV4_LOG_LEVEL: {
     default: 'info',
@@ -105,6 +110,8 @@ export interface Config {
   readonly publicWsUrl?: string
   readonly nodeUrl?: string
   readonly hostBeatMs: number
+  /** Empty: any. */
+  readonly origins: readonly string[]
   readonly plugins: readonly string[]
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly couchdbGraceMs: number
@@ -148,6 +155,15 @@ const list = z.string().transform((text) =>
     .filter((item) => item !== ''),
 )
 
+/** `https://app.example.com`, as browsers write it; `null` is that of pages without one. */
+function isOrigin(text: string): boolean {
+  try {
+    return text === 'null' || new URL(text).origin === text.toLowerCase()
+  } catch {
+    return false
+  }
+}
+
 const SCHEMAS = {
   KV4_PORT: whole(0, 65_535),
   KV4_HOST: z.string().regex(/^[^\s/]{1,255}$/, 'is not an address or a host name'),
@@ -175,6 +191,7 @@ const SCHEMAS = {
   KV4_PUBLIC_WS_URL: url('ws:', 'wss:').optional(),
   KV4_NODE_URL: url('http:', 'https:').optional(),
   KV4_HOST_BEAT_MS: whole(50, 600_000),
+  KV4_ORIGINS: list.refine((origins) => origins.every(isOrigin), 'holds something that is no origin'),
   KV4_PLUGINS: list,
   KV4_LOG_LEVEL: z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`),
   KV4_COUCHDB_GRACE_MS: whole(0, 3_600_000),
@@ -283,6 +300,7 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
     ...(publicWsUrl === undefined ? {} : { publicWsUrl }),
     ...(nodeUrl === undefined ? {} : { nodeUrl }),
     hostBeatMs: read('KV4_HOST_BEAT_MS'),
+    origins: read('KV4_ORIGINS'),
     plugins: read('KV4_PLUGINS'),
     logLevel: read('KV4_LOG_LEVEL'),
     couchdbGraceMs: read('KV4_COUCHDB_GRACE_MS'),
@@ -295,7 +313,7 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
   return Object.freeze(config)
 }
 
-const LISTS: ReadonlySet<SettingName> = new Set(['KV4_TRUST_PROXY', 'KV4_PLUGINS'])
+const LISTS: ReadonlySet<SettingName> = new Set(['KV4_TRUST_PROXY', 'KV4_ORIGINS', 'KV4_PLUGINS'])
 
 function nodeName(): string {
   return (
@@ -328,6 +346,7 @@ const FIELDS = {
   KV4_PUBLIC_WS_URL: 'publicWsUrl',
   KV4_NODE_URL: 'nodeUrl',
   KV4_HOST_BEAT_MS: 'hostBeatMs',
+  KV4_ORIGINS: 'origins',
   KV4_PLUGINS: 'plugins',
   KV4_LOG_LEVEL: 'logLevel',
   KV4_COUCHDB_GRACE_MS: 'couchdbGraceMs',

@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import {
+  ClusterKey,
   Pepper,
   basicAuthentication,
   createAuthentication,
@@ -25,12 +26,15 @@ import { CallCount } from './call-count'
 import { withoutCredentials } from './config'
 import type { Config } from './config'
 import { createHttp } from './http'
+import { Liveness } from './liveness'
 import { createLog } from './log'
 import type { Log } from './log'
 import { bindMounts } from './mounts'
 import { nodeUrlOf, publicWsUrlOf } from './node-url'
 import { originOf } from './origin'
 import { remoteAddressOf } from './remote-address'
+import { createDialer } from './socket'
+import { createUpgrades } from './upgrade'
 
 export interface StartOptions {
   /** Default: JSON lines on standard output. */
@@ -112,6 +116,8 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       pepper,
       ...(options.scrypt === undefined ? {} : { scrypt: options.scrypt }),
     })
+    const liveness = new Liveness()
+    closers.push(async () => liveness.stop())
     const context: ServiceContext = {
       engine,
       node: config.node,
@@ -120,6 +126,8 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       keepers,
       tokens: createTokenKeeper({ engine, pepper }),
       stats,
+      cluster: new ClusterKey(pepper),
+      dial: createDialer({ liveness, log }),
       onBackgroundError: (error) =>
         log.warn({ err: error }, "a service's background work failed and will be tried again"),
     }
@@ -159,6 +167,16 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       config,
       log,
     })
+    const upgrades = createUpgrades({
+      routes: services.flatMap(({ sockets = [] }) => sockets),
+      engine,
+      authentication,
+      addressOf,
+      origins: config.origins,
+      liveness,
+      log,
+    })
+    upgrades.attach(server)
     let connections = 0
     server.on('connection', (socket) => {
       connections++
@@ -171,6 +189,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
 
     closers.push(async () => {
       drain()
+      upgrades.drain()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       // A connection that was busy when `close` was called is idle once it has been answered.
       const idle = setInterval(() => server.closeIdleConnections(), 50)

@@ -5,12 +5,13 @@ import { host } from './host'
 import type { ServiceFactory } from './module'
 import type { MountFactory } from './mount'
 import { ns } from './ns'
+import { subs } from './subs'
 import { stats } from './stats'
 import { token } from './token'
 import { conf, reg, registryMount } from './registry'
 
 /** Every service of the platform: to add one, add its folder and its line here. */
-export const CATALOG: readonly ServiceFactory[] = [ns, data, acc, ds, stats, token, host, reg, conf]
+export const CATALOG: readonly ServiceFactory[] = [ns, data, acc, ds, stats, token, host, subs, reg, conf]
 
 /** The wire formats of the revived systems, beside the envelope. */
 export const MOUNTS: readonly MountFactory[] = [registryMount]

@@ -1,9 +1,11 @@
 import type { ZodType } from 'zod'
+import type { ClusterKey } from '../auth/cluster-key'
 import type { LoginKeepers } from '../auth/keepers'
 import type { Principal } from '../auth/principal'
 import type { TokenKeeper } from '../auth/token-keeper'
 import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
 import type { Recorder } from './recorder'
+import type { SocketDialer, SocketRoute } from './socket'
 
 /**
  * What a service is: a value that the binder in server/ mounts. A service never sees HTTP: it gets a parsed request
@@ -16,6 +18,8 @@ export interface Service {
   readonly prefix: string
   readonly layers: readonly LayerDeclaration[]
   readonly routes: readonly Route[]
+  /** Websockets that it answers; asked in this order, after those of the services before it. */
+  readonly sockets?: readonly SocketRoute[]
   start?(): Promise<void>
   /** Once calls can arrive. */
   announce?(listener: Listener): Promise<void>
@@ -144,6 +148,12 @@ export interface ServiceContext {
   readonly stats: Recorder
   /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */
   readonly onBackgroundError?: (error: unknown) => void
+  /** How nodes of this platform know each other. */
+  readonly cluster: ClusterKey
+  /** Opens websockets to elsewhere. */
+  readonly dial: SocketDialer
+  /** What holds for external services. */
+  readonly external: ExternalRules
 }
 
 /** What a service's folder exports and services/catalog.ts lists. */

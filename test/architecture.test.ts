@@ -42,6 +42,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'passport-http': ['auth/'],
   commander: ['cli/'],
   pino: ['server/'],
+  ws: ['server/', 'client/'],
 }
 
 /** Beside core/index.ts, what composes a platform may open: a store. */
@@ -257,6 +258,7 @@ describe('the imports', () => {
       'passport-http',
       'node-cache',
       'pino',
+      'ws',
       'commander',
     ]
     const wrong = packages.filter(

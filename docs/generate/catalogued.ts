@@ -1,4 +1,4 @@
-import { Pepper, createKeepers, createTokenKeeper } from '../../auth'
+import { ClusterKey, Pepper, createKeepers, createTokenKeeper } from '../../auth'
 import type { Bucket, Engine } from '../../core'
 import { CATALOG, MOUNTS } from '../../services/catalog'
 import type { Service, ServiceContext } from '../../services/module'
@@ -28,6 +28,10 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
     keepers: createKeepers({ pepper }),
     tokens: createTokenKeeper({ engine: NO_ENGINE, pepper }),
     stats: { record: () => undefined },
+    cluster: new ClusterKey(pepper),
+    dial() {
+      throw new Error('a service that is only described opens no sockets')
+    },
   }
   return {
     services: CATALOG.map((factory) => factory(context)),

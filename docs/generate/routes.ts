@@ -1,5 +1,6 @@
 import type { Access, Route, Service } from '../../services/module'
 import type { Mount } from '../../services/mount'
+import type { SocketRoute } from '../../services/socket'
 import { catalogued } from './catalogued'
 import { type Field, fieldsOf } from './field'
 import { type Page, notice, table } from './page'
@@ -70,7 +71,17 @@ function describeService(service: Service): string {
   const layers = service.layers.map(({ name, kind }) => `\`${name}\` (${kind})`)
   const head = `## ${service.prefix}\n`
   const about = layers.length === 0 ? 'No layer of its own.\n' : `Layers: ${layers.join(', ')}.\n`
-  return [head, about, ...service.routes.map((route) => describeRoute(service, route))].join('\n')
+  return [
+    head,
+    about,
+    ...service.routes.map((route) => describeRoute(service, route)),
+    ...(service.sockets ?? []).map(describeSocket),
+  ].join('\n')
+}
+
+function describeSocket({ pattern, access, summary }: SocketRoute): string {
+  const url = pattern.source.replaceAll('\\/', '/')
+  return [`### Websocket \`${url}\`\n`, `${summary}\n`, `Access: **${access}**.\n`].join('\n')
 }
 
 function describeRoute(service: Service, { method, at, access, summary, input }: Route): string {

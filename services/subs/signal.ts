@@ -1,0 +1,116 @@
+import type { TokenHolder, TokenKeeper } from '../../auth/token-keeper'
+import { Path, isKv4Error } from '../../core'
+import type { Socket, SocketListener, SocketRequest, SocketRoute } from '../socket'
+import type { Channel } from './channel'
+import { DIALECTS, type Dialect, type DialectSegment } from './dialects'
+import { Pace } from './pace'
+import { BAD_TOKEN, type Router, type Seat } from './router'
+
+/** The store does not answer: the client comes back by itself. */
+const TRY_AGAIN = 1013
+
+export interface SignalOptions {
+  readonly router: Router
+  readonly tokens: Pick<TokenKeeper, 'verify'>
+  /** Counts of a channel: logins (`router:sub`) and bytes of frames passed on (`router:pkt`). */
+  readonly count: (
+    channel: Channel,
+    measurement: 'router:sub' | 'router:pkt',
+    user: string,
+    value: number,
+  ) => void
+  readonly onBackgroundError: (error: unknown) => void
+}
+
+/**
+ * The upgrade paths of contract §1: the last segment is the token, the one before it names the dialect; whatever path the
+ * advertised base has may stand before.
+ */
+export function signal(options: SignalOptions): SocketRoute {
+  return {
+    pattern: /^(?:\/[A-Za-z0-9.~-]+)*\/(v1|v2|ws)\/([^/]+)\/?$/,
+    access: 'public',
+    summary:
+      'The signalling socket: the token of `_token` says account, channel and user. `v1` and `v2` speak the envelope of V2 and V3, `ws` that of V1.',
+    async admit(request, [, segment, text]) {
+      const dialect = DIALECTS[segment as DialectSegment]
+      const holder = await verified(options.tokens, text!)
+      if (holder === undefined) return refusal(dialect)
+      return connection(options, holder, dialect, request)
+    },
+  }
+}
+
+/** undefined: it is good for nothing. */
+async function verified(tokens: SignalOptions['tokens'], text: string): Promise<TokenHolder | undefined> {
+  try {
+    return await tokens.verify('signal', decodeURIComponent(text))
+  } catch (error) {
+    if (isKv4Error(error, 'unauthorized') || error instanceof URIError) return undefined
+    throw error
+  }
+}
+
+/** Contract §1: a handshake that is refused leads clients astray, one that is closed they understand. */
+function refusal({ refusal: frame }: Dialect): SocketListener {
+  return {
+    open(socket) {
+      if (frame !== undefined) socket.send(frame)
+      socket.close(BAD_TOKEN, 'token invalid')
+    },
+  }
+}
+
+function connection(
+  { router, count, onBackgroundError }: SignalOptions,
+  { bucket, path = Path.root, user, login }: TokenHolder,
+  dialect: Dialect,
+  { rawQuery }: SocketRequest,
+): SocketListener {
+  const channel: Channel = { bucket, path }
+  let pace: Pace | undefined
+  let seat: Seat | undefined
+  let open = true
+
+  async function enter(socket: Socket): Promise<void> {
+    // Nothing is heard from somebody who is not in.
+    socket.pause()
+    const wantsGaps = new URLSearchParams(rawQuery).get('gaps') === '1'
+    const member = { user, login, socket, dialect, since: Date.now(), wantsGaps }
+    seat = await router.enter(channel, member, () => open)
+    if (seat === undefined) return
+    count(channel, 'router:sub', user, 1)
+    socket.resume()
+  }
+
+  return {
+    open(socket) {
+      pace = new Pace(socket)
+      enter(socket).catch((error: unknown) => {
+        onBackgroundError(error)
+        socket.close(TRY_AGAIN)
+      })
+    },
+    message(frame) {
+      if (isKeepAlive(frame)) {
+        pace!.keepAlive()
+        return
+      }
+      pace!.message(frame.length)
+      if (seat?.say(frame.toString('utf8')) === true) count(channel, 'router:pkt', user, frame.length)
+    },
+    closed() {
+      open = false
+      pace?.end()
+      seat?.leave()
+    },
+  }
+}
+
+const PING = Buffer.from('ping')
+const EMPTY = Buffer.from('{}')
+
+/** Contract §3, §8: swallowed without a word. */
+function isKeepAlive(frame: Buffer): boolean {
+  return frame.length <= 4 && (frame.equals(PING) || frame.equals(EMPTY))
+}
