@@ -6,7 +6,18 @@ import { json } from './json'
 import { latest } from './latest'
 import { mixed } from './mixed'
 import { put } from './put'
+import { registry } from './registry'
 import { tenants } from './tenants'
 
 /** In the order of the table. */
-export const MEASUREMENTS: readonly Measurement[] = [get, put, mixed, latest, tenants, couch, form, json]
+export const MEASUREMENTS: readonly Measurement[] = [
+  get,
+  put,
+  mixed,
+  latest,
+  tenants,
+  couch,
+  registry,
+  form,
+  json,
+]
