@@ -6,6 +6,7 @@ import { configCommand } from './config'
 import { CliFailure, EXIT, type ExitCode } from './failure'
 import { migrateCommand } from './migrate'
 import { profileCommand } from './profile'
+import { registryCommands } from './registry'
 import { requestCommand } from './request'
 import { serveCommand } from './serve'
 
@@ -36,6 +37,7 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
   program.addCommand(configCommand())
   for (const method of METHODS) program.addCommand(requestCommand(method, end))
   program.addCommand(profileCommand())
+  for (const command of registryCommands(end)) program.addCommand(command)
   program.addCommand(migrateCommand())
   for (const command of withChildren(program))
     command

@@ -68,7 +68,7 @@ test('told, not removed: it is not told again', async () => {
   // As another node would have: the next entry of the feed.
   await bucket.put(
     { ...PLACES.events, key: Key.parse('000000000002') },
-    { events: [told] } as unknown as Json,
+    { events: [told] },
     {
       by: '$sys',
       expect: 'absent',

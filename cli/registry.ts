@@ -1,0 +1,334 @@
+import { Command, InvalidArgumentError } from 'commander'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Method } from '../services/module'
+import { type Answer, send } from './client'
+import { type Destination, type DestinationOptions, destination } from './destination'
+import { CliFailure, EXIT, type ExitCode } from './failure'
+import { requestTarget } from './request-target'
+import { explain } from './show'
+import { printable, table } from './table'
+
+interface Options extends DestinationOptions {
+  readonly json?: boolean
+  readonly timeout: number
+}
+
+interface Service {
+  readonly id: string
+  readonly session_id?: string
+  readonly heartbeat_timeout?: number
+  readonly last_seen?: number | null
+  readonly tags: readonly string[]
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+type Session = Pick<Service, 'id' | 'heartbeat_timeout' | 'last_seen' | 'metadata'>
+
+interface Event {
+  readonly id: string
+  readonly timestamp: number
+  readonly type: string
+  readonly payload: unknown
+}
+
+type Parameters = Readonly<Record<string, string | undefined>>
+
+/** The server said no: the code and its remedy are on standard error already. */
+class Refused extends Error {}
+
+const POLL_SECONDS = 30
+const RETRY_MS = 1_000
+const MOST_RETRY_MS = 30_000
+
+/** `kv4 services`, `sessions`, `conf`, `events`: the registry, as tables for people and JSON for programs. */
+export function registryCommands(end: (exit: ExitCode) => void): readonly Command[] {
+  return [servicesCommand(end), sessionsCommand(end), confCommand(end), eventsCommand(end)]
+}
+
+function servicesCommand(end: (exit: ExitCode) => void): Command {
+  return withDestination(new Command('services'))
+    .description('the services that live')
+    .option('-t, --tag <tag>', 'only those with the tag')
+    .action((options: Options & { readonly tag?: string }) =>
+      run(end, options, async (to) => {
+        const services = await all<Service>(to, options, '/_reg/services', { tag: options.tag })
+        if (options.json === true) return json(services)
+        const rows = services.map((service) => [
+          service.id,
+          service.session_id ?? '-',
+          ...liveness(service),
+          service.tags.join(','),
+          pairs(service.metadata),
+        ])
+        print(table(['id', 'session', 'timeout', 'last seen', 'tags', 'metadata'], rows))
+      }),
+    )
+}
+
+function sessionsCommand(end: (exit: ExitCode) => void): Command {
+  return withDestination(new Command('sessions'))
+    .description('the sessions that live, with their services')
+    .action((options: Options) =>
+      run(end, options, async (to) => {
+        const found = await all<{ session: Session; services: readonly Service[] }>(
+          to,
+          options,
+          '/_reg/overview',
+          {},
+        )
+        if (options.json === true) return json(found)
+        const rows = found.map(({ session, services }) => [
+          session.id,
+          ...liveness(session),
+          services.map(({ id }) => id).join(','),
+          pairs(session.metadata),
+        ])
+        print(table(['id', 'timeout', 'last seen', 'services', 'metadata'], rows))
+      }),
+    )
+}
+
+function confCommand(end: (exit: ExitCode) => void): Command {
+  const conf = new Command('conf').description(
+    'configuration values; /production/cassandra/host is host in /production/cassandra',
+  )
+  conf.addCommand(
+    withDestination(new Command('list'))
+      .description('the values of a namespace, or all')
+      .argument('[namespace]', '/production/cassandra', '/')
+      .action((namespace: string, options: Options) =>
+        run(end, options, async (to) => {
+          const values = await all<{ id: string; value: string }>(
+            to,
+            options,
+            `/_conf${absolute(namespace)}`,
+            {},
+          )
+          if (options.json === true) return json(values)
+          print(
+            table(
+              ['id', 'value'],
+              values.map(({ id, value }) => [id, value]),
+            ),
+          )
+        }),
+      ),
+    { isDefault: true },
+  )
+  conf.addCommand(
+    withDestination(new Command('get'))
+      .description('one value')
+      .argument('<id>')
+      .option('--at <instant>', 'as it was then: ISO 8601 or unix milliseconds')
+      .action((id: string, options: Options & { readonly at?: string }) =>
+        run(end, options, async (to) => {
+          const { path, k } = split(id)
+          const { envelope } = await ask(to, options, 'GET', path, { k, at: options.at })
+          if (options.json === true) json(envelope['v'])
+          else print(String(envelope['v']))
+        }),
+      ),
+  )
+  conf.addCommand(
+    withDestination(new Command('set'))
+      .description('sets a value')
+      .argument('<id>')
+      .argument('<value>')
+      .action((id: string, value: string, options: Options) =>
+        run(end, options, async (to) => {
+          const { path, k } = split(id)
+          const { envelope } = await ask(to, options, 'PUT', path, {}, { k, v: value })
+          if (options.json === true) json(envelope['v'])
+        }),
+      ),
+  )
+  conf.addCommand(
+    withDestination(new Command('remove'))
+      .description('removes a value; its history stays')
+      .argument('<id>')
+      .action((id: string, options: Options) =>
+        run(end, options, async (to) => {
+          const { path, k } = split(id)
+          await ask(to, options, 'DELETE', path, { k })
+        }),
+      ),
+  )
+  conf.addCommand(
+    withDestination(new Command('history'))
+      .description('what a value was, newest first')
+      .argument('<id>')
+      .action((id: string, options: Options) =>
+        run(end, options, async (to) => {
+          const { path, k } = split(id)
+          const rows = await all<[number, string, string | null]>(to, options, path, { k, time_series: '1' })
+          if (options.json === true) return json(rows)
+          print(
+            table(
+              ['time', 'by', 'value'],
+              rows.map(([at, by, value]) => [time(at * 1000), by, value ?? '(removed)']),
+            ),
+          )
+        }),
+      ),
+  )
+  return conf
+}
+
+function eventsCommand(end: (exit: ExitCode) => void): Command {
+  return withDestination(new Command('events'))
+    .description('what happened within the last hour, one event a line')
+    .option('-f, --follow', 'go on with what happens from now on, until interrupted')
+    .option('--after <id>', 'go on behind that event')
+    .option('--type <type>', 'only service.join, service.timeout, configuration_value.update …')
+    .action(
+      (options: Options & { readonly follow?: boolean; readonly after?: string; readonly type?: string }) =>
+        run(end, options, async (to) => {
+          const { type, follow = false } = options
+          let { after } = options
+          let failures = 0
+          for (;;)
+            try {
+              const waits = follow && after !== undefined ? { wait: String(POLL_SECONDS) } : {}
+              const { envelope } = await ask(to, options, 'GET', '/_reg/events', {
+                after,
+                type,
+                limit: '1000',
+                ...waits,
+              })
+              failures = 0
+              for (const event of envelope['v'] as readonly Event[]) {
+                if (options.json === true) json(event)
+                else print(`${time(event.timestamp)}  ${event.type.padEnd(26)}  ${summary(event)}`)
+              }
+              const next = envelope['next'] as string | undefined
+              if (next === after || next === undefined) {
+                if (!follow) return
+                // Nothing has ever happened here: there is nothing to go on behind yet.
+                if (next === undefined) await wait(RETRY_MS)
+              }
+              after = next
+            } catch (error) {
+              // A server that restarts is waited for: nothing is lost, the place is known.
+              if (!follow || !(error instanceof CliFailure) || error.exit !== EXIT.unreachable) throw error
+              await wait(Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** failures++))
+            }
+        }),
+    )
+}
+
+function withDestination(command: Command): Command {
+  return command
+    .option('--url <url>', 'server (KV4_URL; default http://127.0.0.1:4006)')
+    .option('-u, --user <user:secret>', 'credential (KV4_USER)')
+    .option('--user-file <file>', 'file whose first line is user:secret')
+    .option('-p, --profile <name>', 'server and credential of a profile (KV4_PROFILE)')
+    .option('--json', 'print JSON, for programs')
+    .option('--timeout <seconds>', 'how long to wait for an answer', seconds, 60)
+}
+
+async function run(
+  end: (exit: ExitCode) => void,
+  options: Options,
+  work: (to: Destination) => Promise<void>,
+): Promise<void> {
+  try {
+    await work(await destination(options))
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    end(EXIT.refused)
+  }
+}
+
+/** @throws Refused once it has been said why */
+async function ask(
+  to: Destination,
+  { timeout }: Options,
+  method: Method,
+  path: string,
+  parameters: Parameters,
+  body?: unknown,
+): Promise<Answer> {
+  const query = Object.entries(parameters).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${value}`],
+  )
+  const answer = await send(to, {
+    method,
+    target: requestTarget(path, query),
+    timeoutMs: timeout * 1000,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  if (answer.ok) return answer
+  process.stderr.write(explain(answer) + '\n')
+  throw new Refused()
+}
+
+/** Every page of a listing. */
+async function all<Item>(
+  to: Destination,
+  options: Options,
+  path: string,
+  parameters: Parameters,
+): Promise<readonly Item[]> {
+  const items: Item[] = []
+  let after: string | undefined
+  do {
+    const { envelope } = await ask(to, options, 'GET', path, { ...parameters, after })
+    items.push(...(envelope['v'] as readonly Item[]))
+    after = envelope['next'] as string | undefined
+  } while (after !== undefined)
+  return items
+}
+
+function absolute(path: string): string {
+  return path.startsWith('/') ? path : `/${path}`
+}
+
+/** The namespace is the path, the last part the key. */
+function split(id: string): { readonly path: string; readonly k: string } {
+  const slash = id.lastIndexOf('/')
+  return slash < 0
+    ? { path: '/_conf', k: id }
+    : { path: `/_conf${absolute(id.slice(0, slash))}`, k: id.slice(slash + 1) }
+}
+
+function liveness({ heartbeat_timeout, last_seen }: Partial<Service>): readonly string[] {
+  return [
+    heartbeat_timeout === undefined ? '-' : `${heartbeat_timeout} s`,
+    last_seen === undefined || last_seen === null ? '-' : time(last_seen),
+  ]
+}
+
+function pairs(metadata: Readonly<Record<string, string>>): string {
+  return Object.entries(metadata)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')
+}
+
+function summary({ payload }: Event): string {
+  if (Array.isArray(payload)) return payload.map((service: Service) => printable(service.id)).join(', ')
+  const { id, configuration_value_id, old_value, new_value } = payload as Readonly<
+    Record<string, string | null>
+  >
+  if (id !== undefined) return printable(String(id))
+  const change =
+    new_value === undefined ? `${old_value} → (removed)` : `${old_value ?? '(none)'} → ${new_value}`
+  return printable(`${configuration_value_id}: ${change}`)
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+function json(value: unknown): void {
+  print(JSON.stringify(value))
+}
+
+function print(text: string): void {
+  process.stdout.write(text + '\n')
+}
+
+function seconds(text: string): number {
+  const value = Number(text)
+  if (!/^\d{1,6}(\.\d+)?$/.test(text) || value <= 0) throw new InvalidArgumentError('a number of seconds')
+  return value
+}

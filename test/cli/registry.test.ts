@@ -1,0 +1,87 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { type Platform, startPlatform } from '../platform'
+import type { Client } from '../client'
+import { Kv4 } from './kv4'
+
+let platform: Platform
+let kv4: Kv4
+let env: Record<string, string>
+let elena: Client
+
+beforeAll(async () => {
+  platform = await startPlatform()
+  kv4 = await Kv4.make()
+  const { body } = await platform.sys.put<{ secret: string }>('/_acc/accounts', {
+    k: 'elena',
+    v: { email: 'elena@example.com' },
+  })
+  elena = platform.as('elena', body.v.secret)
+  env = { KV4_URL: platform.url, KV4_USER: `elena:${body.v.secret}` }
+})
+afterAll(async () => {
+  await kv4?.remove()
+  await platform?.close()
+})
+
+async function ok(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await kv4.run(args, env)
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  return stdout
+}
+
+test('services and sessions: a table for people, JSON for programs', async () => {
+  await elena.put('/_reg/services', {
+    k: 'web-1',
+    v: { heartbeat_timeout: 60, tags: ['web'], metadata: { dc: 'dfw' } },
+  })
+  await elena.put('/_reg/services', { k: 'db-1', v: { heartbeat_timeout: 30 } })
+  const session = await elena.ok(
+    elena.put<{ id: string }>('/_reg/sessions', { v: { heartbeat_timeout: 60 } }),
+  )
+  await elena.put('/_reg/services', { k: 'child', v: { session_id: session.id } })
+  const lines = (await ok('services')).trimEnd().split('\n')
+  expect(lines[0]).toMatch(/^ID +SESSION +TIMEOUT +LAST SEEN +TAGS +METADATA$/)
+  expect(lines.slice(1).map((line) => line.split(/ +/)[0])).toEqual(['child', 'db-1', 'web-1'])
+  expect(lines[3]).toMatch(/^web-1 +- +60 s +- +web +dc=dfw$/)
+  expect(JSON.parse(await ok('services', '--tag', 'web', '--json'))).toMatchObject([
+    { id: 'web-1', tags: ['web'] },
+  ])
+  expect(await ok('sessions')).toMatch(new RegExp(`\n${session.id} +60 s +- +child\n$`))
+})
+
+test('conf sets, gets, lists, remembers, removes', async () => {
+  await ok('conf', 'set', '/production/cassandra/host', '10.0.0.1')
+  await ok('conf', 'set', '/production/cassandra/host', '10.0.0.2')
+  await ok('conf', 'set', 'bare', 'x\u001b[31m')
+  expect(await ok('conf', 'get', '/production/cassandra/host')).toBe('10.0.0.2\n')
+  expect(await ok('conf', 'list', '/production')).toMatch(
+    /^ID +VALUE\n\/production\/cassandra\/host +10\.0\.0\.2\n$/,
+  )
+  // What somebody wrote does not paint the terminal of another.
+  expect(await ok('conf')).not.toContain('\u001b')
+  await ok('conf', 'remove', '/production/cassandra/host')
+  expect(await ok('conf', 'history', '/production/cassandra/host')).toMatch(
+    /elena +\(removed\)\n.*elena +10\.0\.0\.2\n.*elena +10\.0\.0\.1\n$/,
+  )
+  const { code, stderr } = await kv4.run(['conf', 'get', 'nothing'], env)
+  expect([code, stderr]).toEqual([1, expect.stringContaining('kv4: not_found')])
+})
+
+test('events, and events that go on', async () => {
+  const all = (await ok('events', '--json'))
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { id: string; type: string })
+  expect(all.length).toBeGreaterThan(5)
+  expect(await ok('events', '--type', 'service.join')).toMatch(/^\S+Z {2}service\.join +web-1\n/)
+  const running = kv4.start(['events', '--follow', '--after', all.at(-1)!.id], env)
+  await wait(1_500)
+  await elena.put('/_conf', { k: 'news', v: 'one' })
+  for (let tries = 0; !running.stdout().includes('news: (none) → one'); tries++) {
+    if (tries > 100) throw new Error(`nothing came: ${running.stdout()}`)
+    await wait(50)
+  }
+  running.child.kill('SIGTERM')
+  await running.ended
+})
