@@ -209,16 +209,21 @@ export class Router implements PresenceEvents, ClusterEvents {
     const { cluster } = this.options
     const message = member.dialect.decode(frame, member.user)
     if (message === undefined || isReserved(message.operation)) return false
-    if (message.to === undefined) {
-      this.#deliver(room, message, member)
-      for (const node of new Set([...room.nodes(), ...announced])) cluster.send(node, room.channel, message)
+    const target = message.to === undefined ? undefined : room.find(message.to)
+    if (target === member) return false
+    if (typeof target === 'string') {
+      cluster.send(target, room.channel, message)
       return true
     }
-    const target = room.find(message.to)
-    if (target === undefined || target === member) return false
-    if (typeof target === 'string') cluster.send(target, room.channel, message)
-    else target.socket.send(target.dialect.message(room.channel.path, message))
-    return true
+    if (target !== undefined) {
+      target.socket.send(target.dialect.message(room.channel.path, message))
+      return true
+    }
+    if (message.to === undefined) this.#deliver(room, message, member)
+    // Also to somebody who is nowhere: he may have come to another node just now.
+    const nodes = new Set([...room.nodes(), ...announced])
+    for (const node of nodes) cluster.send(node, room.channel, message)
+    return message.to === undefined || nodes.size > 0
   }
 
   /** To those of this node. */

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { Path, type BucketName } from '../../../core'
+import { Path } from '../../../core'
 import type { Socket, SocketListener } from '../../socket'
 import type { Channel } from '../channel'
 import type { ClusterEvents } from './cluster'

@@ -1,0 +1,145 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Client } from '../../client'
+import { CouchServer } from '../../couchdb/server'
+import { startPlatform, type Platform } from '../../platform'
+import { worldOf, type SignalWorld } from './world'
+
+/** Two nodes on one CouchDB are one room. */
+
+let couch: CouchServer
+let a: SignalWorld
+let b: SignalWorld
+const platforms: Platform[] = []
+
+async function node(name: string): Promise<Platform> {
+  const settings = {
+    KV4_COUCHDB_URL: process.env['KV4_TEST_COUCHDB_URL'] ?? couch.url,
+    KV4_NODE: name,
+    KV4_HOST_BEAT_MS: '300',
+  }
+  const platform = await startPlatform({ settings })
+  platforms.push(platform)
+  return platform
+}
+
+beforeAll(async () => {
+  couch = await CouchServer.start({ login: 'admin:admin' })
+  const first = await node('node-a')
+  const second = await node('node-b')
+  const { sys } = first
+  const account = `nodes-${process.pid}`
+  const { secret } = await sys.ok(
+    sys.put<{ secret: string; _ver_: string }>('/_acc/accounts', {
+      k: account,
+      v: { email: `${account}@async.cl` },
+    }),
+  )
+  a = worldOf(first, first.as(account, secret))
+  b = worldOf(second, second.as(account, secret))
+  await eventually(async () => (await b.elena.get<unknown>('/_ns')).body.s === 'ok')
+  await eventually(async () => {
+    const hosts = await sys.get<string[]>('/_ds/runtime/hosts/active?a=keys&l=*host')
+    return hosts.body.v.length === 2
+  })
+  // Each has heard of the other.
+  await wait(500)
+}, 60_000)
+afterAll(async () => {
+  await Promise.all(platforms.map((platform) => platform.close()))
+  await couch?.close()
+}, 60_000)
+
+async function eventually(check: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + 10_000
+  while (!(await check())) {
+    if (Date.now() > end) throw new Error('not within 10 s')
+    await wait(20)
+  }
+}
+
+const users = (client: Client, path: string) => client.ok(client.get<string[]>(`/_subs/${path}`))
+
+describe('two nodes', () => {
+  test('tell of peers of each other, and carry messages both ways', async () => {
+    const alice = await a.peer('room', 'alice')
+    alice.take()
+    const bob = await b.peer('room', 'bob')
+    expect(bob.take()).toEqual([
+      '{"t":"u","m":{"f":"/room/__sys__","o":"peers"},"p":{"users":["alice","bob"]}}',
+    ])
+    expect(await alice.next()).toEqual(['{"t":"u","m":{"f":"/room/bob","o":"peer_connected"},"p":null}'])
+
+    alice.send({ t: 'u', m: { f: 'x', o: 'message' }, p: { msg: 'to all' } })
+    expect(await bob.next()).toEqual(['{"t":"u","m":{"f":"/room/alice","o":"message"},"p":{"msg":"to all"}}'])
+    bob.send({ t: 'u', m: { f: 'x', t: 'alice', o: 'message' }, p: 'direct' })
+    expect(await alice.next()).toEqual([
+      '{"t":"u","m":{"f":"/room/bob","t":"alice","o":"message"},"p":"direct"}',
+    ])
+    expect(await users(a.elena, 'room')).toEqual(['alice', 'bob'])
+    expect(await users(b.elena, 'room')).toEqual(['alice', 'bob'])
+
+    const carol = await b.peer('room', 'carol', 'ws')
+    carol.take()
+    for (let i = 0; i < 200; i++) alice.send({ t: 'u', m: { o: 'count', t: 'carol' }, p: i })
+    const counted = await carol.until((frames) => frames.length >= 200)
+    expect(counted.map((frame) => (JSON.parse(frame) as { message: { data: number } }).message.data)).toEqual(
+      Array.from({ length: 200 }, (_, i) => i),
+    )
+
+    alice.take()
+    await bob.close()
+    expect(await alice.next()).toEqual(['{"t":"u","m":{"f":"/room/bob","o":"peer_removed"},"p":null}'])
+    await Promise.all([alice.close(), carol.close()])
+  })
+
+  test('kick from the other one', async () => {
+    const alice = await a.peer('kick', 'alice')
+    const bob = await b.peer('kick', 'bob')
+    await alice.next(2)
+    expect(await a.elena.ok(a.elena.delete('/_subs/kick?k=bob'))).toBe(1)
+    expect((await bob.closed).code).toBe(4003)
+    expect(await alice.next()).toEqual(['{"t":"u","m":{"f":"/kick/bob","o":"peer_removed"},"p":null}'])
+    expect(await users(b.elena, 'kick')).toEqual(['alice'])
+    await alice.close()
+  })
+
+  test('lose nobody who comes to both at once', async () => {
+    const names = Array.from({ length: 10 }, (_, i) => `user-${i}`)
+    const peers = await Promise.all(names.map((name, i) => (i % 2 === 0 ? a : b).peer('rush', name)))
+    for (const [i, peer] of peers.entries()) {
+      const seen = new Set<string>()
+      const end = Date.now() + 5_000
+      while (seen.size < names.length) {
+        for (const frame of peer.take()) {
+          const { m, p } = JSON.parse(frame) as { m: { o: string; f: string }; p: { users: string[] } }
+          if (m.o === 'peers') for (const user of p.users) seen.add(user)
+          else if (m.o === 'peer_connected') seen.add(m.f.split('/').at(-1)!)
+        }
+        if (Date.now() > end) throw new Error(`${names[i]} has seen ${[...seen].join()}`)
+        await wait(5)
+      }
+    }
+    const [first, ...others] = peers
+    first!.send({ t: 'u', m: { o: 'hello' }, p: null })
+    for (const peer of others) await peer.until((frames) => frames.some((frame) => frame.includes('hello')))
+    await Promise.all(peers.map((peer) => peer.close()))
+  })
+
+  test('give a message to the node where its user came last', async () => {
+    const watcher = await a.peer('newest', 'watcher')
+    const older = await a.peer('newest', 'bob')
+    await wait(5)
+    const newer = await b.peer('newest', 'bob')
+    await wait(100)
+    for (const peer of [watcher, older, newer]) peer.take()
+    watcher.send({ t: 'u', m: { t: 'bob', o: 'x' }, p: 1 })
+    expect(await newer.next()).toHaveLength(1)
+    expect(older.take()).toEqual([])
+    await newer.close()
+    await wait(100)
+    watcher.send({ t: 'u', m: { t: 'bob', o: 'x' }, p: 2 })
+    expect(await older.next()).toHaveLength(1)
+    expect(watcher.take()).toEqual([])
+    await Promise.all([watcher.close(), older.close()])
+  })
+})
