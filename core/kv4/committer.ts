@@ -49,6 +49,8 @@ type Plan =
 
 const MAX_BATCH = 500
 const MAX_BATCH_BYTES = 1024 * 1024
+const GATHER_PART = 0.2
+const MAX_GATHER_MS = 3
 const MAX_ATTEMPTS = 100
 const BACKOFF_AFTER = 3
 const MAX_BACKOFF_MS = 50
@@ -64,6 +66,7 @@ const MAX_BACKOFF_MS = 50
 export class Committer {
   #queue: Queued[] = []
   #running: Promise<void> | undefined
+  #last = { size: 0, ms: 0 }
 
   constructor(
     private readonly store: BucketStore,
@@ -112,8 +115,24 @@ export class Committer {
   async #run(): Promise<void> {
     // Lets the rest of this turn's callers into the first batch.
     await Promise.resolve()
-    while (this.#queue.length > 0) await this.#commitBatch(this.#takeBatch())
+    while (this.#queue.length > 0) {
+      await this.#gather()
+      const batch = this.#takeBatch()
+      const startedAt = performance.now()
+      await this.#commitBatch(batch)
+      this.#last = { size: batch.length, ms: performance.now() - startedAt }
+    }
     this.#running = undefined
+  }
+
+  /**
+   * A batch costs the store much the same whatever its size, so it is worth a short wait for the callers of the last
+   * one, who are on their way with their next writes: until as many have come, or a part of what the last batch took.
+   */
+  async #gather(): Promise<void> {
+    const wanted = Math.min(this.#last.size, MAX_BATCH)
+    const until = performance.now() + Math.min(this.#last.ms * GATHER_PART, MAX_GATHER_MS)
+    while (this.#queue.length < wanted && performance.now() < until) await nextTurn()
   }
 
   #takeBatch(): Queued[] {
@@ -288,6 +307,10 @@ function secondaryKeys(version: Version | undefined): SecondaryKeys | undefined 
   const { k2, k3, k4 } = version
   if (k2 === undefined && k3 === undefined && k4 === undefined) return undefined
   return { ...(k2 !== undefined && { k2 }), ...(k3 !== undefined && { k3 }), ...(k4 !== undefined && { k4 }) }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function pause(ms: number): Promise<void> {
