@@ -22,7 +22,8 @@ const HAS_TASKSET = (() => {
 /** The core that what is measured runs on; the driver has the others. */
 export const MEASURED_CORE = 0
 
-export function pinned(core: number, command: string, args: readonly string[]): [string, string[]] {
+/** `core`: one, or a list such as `0-3`. */
+export function pinned(core: number | string, command: string, args: readonly string[]): [string, string[]] {
   return HAS_TASKSET ? ['taskset', ['-c', String(core), command, ...args]] : [command, [...args]]
 }
 
@@ -36,7 +37,10 @@ export async function startPinned(
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
 ): Promise<PinnedProcess> {
-  const nodeFlags = process.env['BENCH_NODE_FLAGS']?.split(' ').filter((flag) => flag !== '') ?? []
+  // What `npm start` and the Dockerfile give, for every process alike.
+  const nodeFlags = (process.env['BENCH_NODE_FLAGS'] ?? '--max-semi-space-size=64')
+    .split(' ')
+    .filter((flag) => flag !== '')
   const [command, all] = pinned(MEASURED_CORE, process.execPath, [...nodeFlags, script, ...args])
   const child = spawn(command, all, {
     env: { PATH: process.env['PATH'], ...env },
