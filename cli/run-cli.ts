@@ -7,6 +7,7 @@ import { CliFailure, EXIT, type ExitCode } from './failure'
 import { migrateCommand } from './migrate'
 import { profileCommand } from './profile'
 import { registryCommands } from './registry'
+import { relayCommand } from './relay'
 import { requestCommand } from './request'
 import { serveCommand } from './serve'
 
@@ -39,6 +40,7 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
   program.addCommand(profileCommand())
   for (const command of registryCommands(end)) program.addCommand(command)
   program.addCommand(migrateCommand())
+  program.addCommand(relayCommand())
   for (const command of withChildren(program))
     command
       .exitOverride()

@@ -17,16 +17,26 @@ export interface CustomLruManager {
 
 export type CustomLruManagerClass = new (conf: never) => CustomLruManager
 
+/** A session that another tier gave. */
+export interface Found {
+  readonly session: Session
+  /** As the other tier sent it. */
+  readonly hash: string | undefined
+}
+
 /** What a SessionCacheManager needs of the table of its box, whoever wrote that. */
 export interface BoxTable {
   readonly manager: LRUManager | CustomLruManager
   /** null: destroyed here; false: not here. */
-  get(key: string): Promise<string | null | false>
+  get(key: string): string | null | false | Promise<string | false>
+  /** Of a session that came without its key. */
+  getWithToken(key: string): string | false
   /** With what the other tiers need to know of it. */
   session(key: string): Promise<Session | undefined>
   set(key: string, value: unknown, life?: number): Promise<Session>
   /** `hash`: what the other tier sent with it. */
   take(session: Session, hash: string | undefined): Promise<boolean>
+  takeAll(found: readonly Found[]): Promise<void>
   destroy(key: string): Promise<Session>
   tokenOf(key: string): string
 }
@@ -34,9 +44,13 @@ export interface BoxTable {
 export class SharedBoxTable implements BoxTable {
   constructor(readonly manager: LRUManager) {}
 
-  async get(key: string): Promise<string | null | false> {
+  get(key: string): string | null | false {
     const value = this.manager.table.get(key)
-    return value === undefined ? this.manager.get_with_token(this.manager.hash(key)) : value
+    return value === undefined ? false : value
+  }
+
+  getWithToken(key: string): string | false {
+    return this.manager.table.get(this.manager.hash(key), 'this turn') ?? false
   }
 
   async session(key: string): Promise<Session | undefined> {
@@ -49,6 +63,10 @@ export class SharedBoxTable implements BoxTable {
 
   async take(session: Session): Promise<boolean> {
     return this.manager.take(session)
+  }
+
+  async takeAll(found: readonly Found[]): Promise<void> {
+    this.manager.take_all(found.map(({ session }) => session))
   }
 
   async destroy(key: string): Promise<Session> {
@@ -67,6 +85,11 @@ export class CustomBoxTable implements BoxTable {
     private readonly seed: number,
   ) {}
 
+  /** A table of the original's kind knows nothing but tokens. */
+  getWithToken(): false {
+    return false
+  }
+
   async get(key: string): Promise<string | false> {
     const value = await this.manager.get(key)
     return value === undefined || value === null || value === false ? false : textOf(value)
@@ -81,6 +104,10 @@ export class CustomBoxTable implements BoxTable {
     await this.manager.set(key, value)
     const now = Date.now()
     return { key, value: textOf(value), at: now, exp: life === undefined || life === 0 ? 0 : now + life }
+  }
+
+  async takeAll(found: readonly Found[]): Promise<void> {
+    for (const { session, hash } of found) await this.take(session, hash)
   }
 
   async take(session: Session, hash: string | undefined): Promise<boolean> {

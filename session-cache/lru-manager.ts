@@ -86,6 +86,11 @@ export class LRUManager {
     return stored
   }
 
+  /** Several; what is too large is left out. */
+  take_all(sessions: readonly Session[]): void {
+    this.#gone(this.table.putAll(sessions).flatMap(({ out }) => out))
+  }
+
   /** Keeps the hash of the value under the key, and gives it back. */
   hash_set(key: string, value: unknown): string {
     const hash = this.pure_hash(textOf(value))
@@ -99,7 +104,7 @@ export class LRUManager {
 
   /** The text; objects come back as their JSON. false: not here. */
   async get(key: string): Promise<string | false> {
-    return this.table.get(key) ?? this.table.get(this.hash(key)) ?? false
+    return this.table.get(key) ?? this.table.get(this.hash(key), 'this turn') ?? false
   }
 
   async get_with_token(token: string): Promise<string | false> {

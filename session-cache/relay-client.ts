@@ -30,7 +30,8 @@ type Handler = (frame: Frame) => void
 interface Pending {
   resolve(frame: Frame): void
   reject(error: Error): void
-  readonly timer: NodeJS.Timeout
+  /** performance.now() at which it is given up. */
+  readonly until: number
 }
 
 interface Subscription {
@@ -52,6 +53,7 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
   #ready = false
   #wait = 100
   #again: NodeJS.Timeout | undefined
+  #watch: NodeJS.Timeout | undefined
   #slot = 0
   #lostAt: number | undefined
   #closed = false
@@ -102,11 +104,10 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
         reject(new SessionCacheError('too_many_pending'))
         return
       }
-      const timer = setTimeout(() => {
-        this.#pending.delete(id)
-        reject(new SessionCacheError('timeout'))
-      }, this.options.configuration.timeout_ms)
-      this.#pending.set(id, { resolve, reject, timer })
+      const { timeout_ms: wait } = this.options.configuration
+      this.#pending.set(id, { resolve, reject, until: performance.now() + wait })
+      // One timer for all that wait: a timer each would cost more than the rest of a request.
+      this.#watch ??= setInterval(() => this.#giveUp(), Math.max(10, wait / 8)).unref()
       connection.send({ ...message, _response_id: id })
     })
   }
@@ -121,6 +122,7 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#again)
+    clearInterval(this.#watch)
     this.#settled()
     const socket = this.#connection?.socket
     if (socket === undefined || socket.destroyed) return
@@ -184,7 +186,6 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
       const pending = this.#pending.get(id)
       if (pending === undefined) return
       this.#pending.delete(id)
-      clearTimeout(pending.timer)
       pending.resolve(frame)
       return
     }
@@ -198,16 +199,26 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
     this.#ready = false
     this.#connection = undefined
     this.#settled()
-    for (const pending of this.#pending.values()) {
-      clearTimeout(pending.timer)
+    for (const pending of this.#pending.values())
       pending.reject(new SessionCacheError('not_connected', undefined, error))
-    }
     this.#pending.clear()
     if (this.#closed) return
     this.emit('client-lost', error)
     // Not all clients of a relay that comes back at the same moment.
     this.#again = setTimeout(() => this.#connect(), this.#wait * (0.5 + Math.random() / 2))
     this.#wait = Math.min(this.options.configuration.reconnect_ms, this.#wait * 2)
+  }
+
+  #giveUp(): void {
+    const now = performance.now()
+    for (const [id, pending] of this.#pending) {
+      if (pending.until > now) continue
+      this.#pending.delete(id)
+      pending.reject(new SessionCacheError('timeout'))
+    }
+    if (this.#pending.size > 0) return
+    clearInterval(this.#watch)
+    this.#watch = undefined
   }
 
   #freeSlot(): number | undefined {

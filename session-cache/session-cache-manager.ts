@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import type { BoxTable, CustomLruManager, CustomLruManagerClass } from './box-table'
+import type { BoxTable, CustomLruManager, CustomLruManagerClass, Found } from './box-table'
 import { CustomBoxTable, SharedBoxTable } from './box-table'
 import type { LruConfiguration } from './configuration'
 import { lruConfiguration, messageRelayConfiguration } from './configuration'
@@ -33,6 +33,7 @@ const UNSENT = 10_000
 /** Catching up goes back further than the time without a line: what was under way when it broke is lost too. */
 const SLACK_MS = 5000
 const FIRST_LINE_MS = 1000
+const KEEP_DELAY_MS = 2
 
 /**
  * The sessions of a box, shared by its processes, with the relay behind them. The methods are the original's; what is
@@ -51,7 +52,9 @@ export class SessionCacheManager {
   /** What could not be told. With a session: it has left the table meanwhile; without: the table has it. */
   readonly #unsent = new Map<string, { readonly topic: string; readonly session?: Session }>()
   readonly #handlers = new Map<string, KeyHandler>()
-  readonly #asking = new Map<string, Promise<Session | undefined>>()
+  readonly #asking = new Map<string, Promise<Found | undefined>>()
+  readonly #found: Found[] = []
+  #keeping: NodeJS.Timeout | undefined
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #log: TierLog
   #closed: Promise<void> | undefined
@@ -111,11 +114,12 @@ export class SessionCacheManager {
    * this box has none; what is found there is kept here.
    */
   async get(key: string): Promise<string | false> {
-    const value = await this.#box.get(key)
+    const here = this.#box.get(key)
+    const value = here instanceof Promise ? await here : here
     if (value !== false) return value ?? false
     if (!isSessionKey(key)) return false
     const found = await this.#find(key)
-    return found?.value ?? false
+    return found?.value ?? this.#box.getWithToken(key)
   }
 
   /**
@@ -201,6 +205,7 @@ export class SessionCacheManager {
   async #close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer)
     await this.#client?.close()
+    await this.#keepFound()
     await this.#last?.close()
     await this.#box.manager.disconnect()
   }
@@ -226,6 +231,7 @@ export class SessionCacheManager {
   }
 
   async #take(session: Session, hash: string | undefined): Promise<void> {
+    if (this.#closed !== undefined) return
     try {
       await this.#box.take(session, hash)
     } catch (error) {
@@ -247,17 +253,42 @@ export class SessionCacheManager {
     )
   }
 
-  /** Lookups of one key that come together are one. */
+  /** Lookups of one key that come together are one, and so are those that come before it is kept here. */
   #find(key: string): Promise<Session | undefined> {
     let asking = this.#asking.get(key)
     if (asking === undefined) {
-      asking = this.#ask(key).finally(() => this.#asking.delete(key))
+      asking = this.#ask(key)
       this.#asking.set(key, asking)
+      void asking.then(
+        (found) => (found === undefined ? this.#asking.delete(key) : this.#keepLater(found)),
+        () => this.#asking.delete(key),
+      )
     }
-    return asking
+    return asking.then((found) => found?.session)
   }
 
-  async #ask(key: string): Promise<Session | undefined> {
+  /** Whoever asked need not wait until it is in the table, and many go there together. */
+  #keepLater(found: Found): void {
+    this.#found.push(found)
+    this.#keeping ??= setTimeout(() => void this.#keepFound(), KEEP_DELAY_MS)
+  }
+
+  async #keepFound(): Promise<void> {
+    clearTimeout(this.#keeping)
+    this.#keeping = undefined
+    const found = this.#found.splice(0)
+    try {
+      await this.#box.takeAll(found)
+    } catch (error) {
+      if (!(error instanceof SessionCacheError)) throw error
+      this.#log('warn', 'sessions were not kept', { error: error.code })
+    } finally {
+      for (const { session } of found) this.#asking.delete(session.key)
+    }
+    for (const { session } of found) this.#handlers.get(session.key)?.(session.key)
+  }
+
+  async #ask(key: string): Promise<Found | undefined> {
     const client = this.#client
     if (client !== undefined) {
       if (!client.ready && client.awayMs === undefined) await waitFor(client.firstAttempt(), FIRST_LINE_MS)
@@ -267,18 +298,14 @@ export class SessionCacheManager {
           textIn(answer, 'key') === key
             ? sessionIn(answer, Date.now(), this.#configuration.cache.sessions_length)
             : undefined
-        if (session !== undefined) {
-          await this.#take(session, textIn(answer, 'hash'))
-          return session
-        }
+        if (session !== undefined) return { session, hash: textIn(answer, 'hash') }
       } catch (error) {
         if (!(error instanceof SessionCacheError)) throw error
         this.#log('warn', 'the relay could not be asked', { error: error.code })
       }
     }
     const kept = await this.#last?.find(key)
-    if (kept !== undefined) await this.#take(kept, undefined)
-    return kept
+    return kept === undefined ? undefined : { session: kept, hash: undefined }
   }
 
   async #tell(session: Session): Promise<void> {

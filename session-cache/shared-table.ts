@@ -40,6 +40,7 @@ const TOUCH_BACKLOG = 20_000
 const TOUCH_DELAY_MS = 20
 // Address space, not memory: the file takes what `capacity` records take.
 const MAP_BYTES = 16 * 1024 ** 3
+const NOT_STORED: PutResult = { stored: false, out: [] }
 const EMPTY = Buffer.alloc(0)
 const SHAPE = 'shape'
 const COUNT = 'count'
@@ -109,9 +110,10 @@ export class SharedTable {
   }
 
   /** The value; null: destroyed; undefined: not here, or its life is over. */
-  get(key: string): string | null | undefined {
+  get(key: string, look: 'newest' | 'this turn' = 'newest'): string | null | undefined {
     let record = this.#records.getBinaryFast(key)
     if (record === undefined) {
+      if (look === 'this turn') return undefined
       // Reads of one turn see one moment: before saying no, look at the newest.
       this.#root.resetReadTxn()
       record = this.#records.getBinaryFast(key)
@@ -127,11 +129,14 @@ export class SharedTable {
     return value
   }
 
-  /** The session with what the tiers need to know of it; the same rules as `get`, but it does not count as a use. */
-  session(key: string): Session | undefined {
+  /** The session with what the tiers need to know of it; by the same rules as `get`. */
+  session(key: string, counts: 'as a use' | 'as no use' = 'as no use'): Session | undefined {
     this.#root.resetReadTxn()
     const found = this.#read(key)
-    if (found === undefined || isOver(found.head, this.#clock())) return undefined
+    const now = this.#clock()
+    if (found === undefined || isOver(found.head, now)) return undefined
+    if (counts === 'as a use' && !found.head.destroyed && now - found.head.used >= this.#touchMs)
+      this.#touch(key)
     return sessionOf(key, found)
   }
 
@@ -164,15 +169,19 @@ export class SharedTable {
   /** Takes over what another tier says, unless the table knows better. @throws value_too_large, table_missing */
   put(session: Session): PutResult {
     if (session.value !== null) checkSize(session.value, this.shape.recordSize)
-    const now = this.#clock()
-    if (session.exp !== 0 && session.exp <= now) return { stored: false, out: [] }
-    return this.#write(() => {
-      const before = this.#read(session.key)?.head
-      if (before !== undefined && !isNewer(session, before)) return { stored: false, out: [] }
-      const kept =
-        session.value === null && session.exp === 0 ? { ...session, exp: now + TOMBSTONE_MS } : session
-      return { stored: true, out: this.#store(kept, before) }
-    })
+    return this.#write(() => this.#put(session))
+  }
+
+  /** Several in one transaction; what is too large is left out. @throws table_missing */
+  putAll(sessions: readonly Session[]): readonly PutResult[] {
+    const { recordSize } = this.shape
+    return this.#write(() =>
+      sessions.map((session) =>
+        session.value !== null && Buffer.byteLength(session.value) > recordSize
+          ? NOT_STORED
+          : this.#put(session),
+      ),
+    )
   }
 
   /** Forgets the session here. false: it was not here. */
@@ -291,6 +300,17 @@ export class SharedTable {
     const text = this.#about.get(SHAPE)
     if (text === undefined) throw new SessionCacheError('table_missing', this.directory)
     return JSON.parse(text.toString()) as TableShape
+  }
+
+  /** In a transaction. */
+  #put(session: Session): PutResult {
+    const now = this.#clock()
+    if (session.exp !== 0 && session.exp <= now) return NOT_STORED
+    const before = this.#read(session.key)?.head
+    if (before !== undefined && !isNewer(session, before)) return NOT_STORED
+    const kept =
+      session.value === null && session.exp === 0 ? { ...session, exp: now + TOMBSTONE_MS } : session
+    return { stored: true, out: this.#store(kept, before) }
   }
 
   /** In a transaction. */

@@ -188,7 +188,8 @@ export class TierServer {
       this.#reply(client, frame, { msg: 'ERROR' })
       return
     }
-    const session = await this.lookup(key, client)
+    // What is here is answered in the same turn.
+    const session = this.options.table.session(key, 'as a use') ?? (await this.lookup(key, client))
     if (frame['_response_id'] !== undefined) {
       if (session === undefined || session.value === null) this.#reply(client, frame, { msg: 'ERROR' })
       else this.#reply(client, frame, sessionFields(session, this.shape))
@@ -201,11 +202,8 @@ export class TierServer {
 
   /** In the table, or wherever `find` finds it; then it is in the table too. A destroyed session has the value null. */
   async lookup(key: string, from: FrameClient): Promise<Session | undefined> {
-    const here = this.options.table.session(key)
-    if (here !== undefined) {
-      if (here.value !== null) this.options.table.get(key)
-      return here
-    }
+    const here = this.options.table.session(key, 'as a use')
+    if (here !== undefined) return here
     const found = await this.options.find(key, from)
     if (found === undefined) return undefined
     try {

@@ -7,6 +7,7 @@ import { latest } from './latest'
 import { mixed } from './mixed'
 import { put } from './put'
 import { registry } from './registry'
+import { sessionCache } from './session-cache'
 import { tenants } from './tenants'
 
 /** In the order of the table. */
@@ -20,4 +21,5 @@ export const MEASUREMENTS: readonly Measurement[] = [
   registry,
   form,
   json,
+  sessionCache,
 ]

@@ -97,7 +97,7 @@ export async function startBoxProcess(lru: object, line?: object): Promise<BoxPr
     })
   })
   child.once('exit', (code, signal) => {
-    for (const { reject } of open.values()) reject(new Error(`the box ended: ${code} ${signal} ${errors}`))
+    for (const call of open.values()) call.reject(new Error(`the box ended: ${code} ${signal} ${errors}`))
   })
   await Promise.race([
     ready,
@@ -108,7 +108,7 @@ export async function startBoxProcess(lru: object, line?: object): Promise<BoxPr
   const call = <T>(method: string, ...args: unknown[]) =>
     new Promise<T>((resolve, reject) => {
       const id = ++last
-      open.set(id, { resolve: resolve as (value: unknown) => void, reject })
+      open.set(id, { resolve: resolve, reject })
       child.send({ id, method, args })
     })
   return { child, call, get: (key) => call('get', key), set: (key, value) => call('set', key, value) }

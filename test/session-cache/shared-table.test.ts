@@ -97,7 +97,10 @@ describe('the shared table', () => {
     const t = table()
     t.set('k', 'x'.repeat(100))
     expect(() => t.set('k', 'ä'.repeat(51))).toThrow(
-      expect.objectContaining({ code: 'value_too_large', message: expect.stringContaining('102 bytes') }),
+      expect.objectContaining({
+        code: 'value_too_large',
+        message: expect.stringContaining('102 bytes'),
+      }) as Error,
     )
     expect(t.get('k')).toBe('x'.repeat(100))
   })
@@ -107,7 +110,7 @@ describe('the shared table', () => {
     const attached = new SharedTable(directory)
     open.push(attached)
     expect(attached.get('k')).toBeUndefined()
-    expect(() => attached.set('k', 'v')).toThrow(expect.objectContaining({ code: 'table_missing' }))
+    expect(() => attached.set('k', 'v')).toThrow(expect.objectContaining({ code: 'table_missing' }) as Error)
     const maker = table({}, directory)
     attached.set('k', 'from the attached one')
     expect(maker.get('k')).toBe('from the attached one')
@@ -131,10 +134,12 @@ describe('the shared table', () => {
     expect(tableDirectory(place)).toBe(directory)
     expect(tableDirectory({ ...place, tokenPath: './other.conf' })).not.toBe(directory)
     chmodSync(directory, 0o755)
-    expect(() => tableDirectory(place)).toThrow(expect.objectContaining({ code: 'unsafe_directory' }))
+    expect(() => tableDirectory(place)).toThrow(
+      expect.objectContaining({ code: 'unsafe_directory' }) as Error,
+    )
     mkdirSync(base + '/sub')
     expect(() => tableDirectory({ directory: base + '/nowhere', seed: 1 })).toThrow(
-      expect.objectContaining({ code: 'unsafe_directory' }),
+      expect.objectContaining({ code: 'unsafe_directory' }) as Error,
     )
   })
 })
