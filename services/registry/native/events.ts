@@ -44,6 +44,8 @@ export function events({ events: feed }: Registry): readonly Route[] {
           })
         const start: EventStart = after !== undefined ? { after } : marker !== undefined ? { marker } : {}
         if (wantsEvents) {
+          // Refused here rather than in the stream, which has no status any more.
+          await feed.page(bucket, start, 1)
           const stream = feed.stream(bucket, start, type, signal)
           return new Reply(null, { stream })
         }

@@ -632,3 +632,63 @@ describe('limits', () => {
     expect(Number(over.headers['x-ratelimit-reply-after'])).toBeGreaterThan(0)
   })
 })
+
+describe('what attackers put where names belong', () => {
+  test.each([
+    '../kv4_$elena_data/x',
+    '..%2F..%2Fkv4_%24elena_data',
+    'x_local/../../kv4_$elena_data/secret',
+    '_design/kv4',
+    '_all_docs',
+    'x%00y',
+    'x%0d%0aHost:%20evil',
+    '%ff%fe',
+    '%c0%ae%c0%ae',
+    '__proto__',
+    'constructor',
+    '^k2:*acc',
+    '%E2%80%AE',
+    '%',
+    'x'.repeat(2000),
+    'aaa/'.repeat(64) + 'bbb',
+    '/'.repeat(50),
+  ])('%j is refused or a name like any other', async (name) => {
+    const client = await shared()
+    const replies = await Promise.all([
+      client.get(`/services/${name}`),
+      client.put(`/services/${name}`, { tags: [] }),
+      client.delete(`/services/${name}`),
+      client.post(`/services/${name}/heartbeat`, { token: '58e0a7d7-eebc-11d8-9669-0800200c9a66' }),
+      client.get(`/sessions/${name}`),
+      client.get(`/configuration/${name}`),
+      client.put(`/configuration/${name}`, { value: 'x' }),
+      client.get(`/configuration/${name}/`),
+      client.get(`/services?tag=${name}`),
+      client.get(`/services?marker=${name}`),
+      client.get(`/events?marker=${name}`),
+      client.get(`/events?type=${name}`),
+      client.get(`/services?limit=${name}`),
+      ask(port, 'GET', `/v1.0/${name}/services`, { headers: { 'X-Auth-Token': client.token } }),
+    ])
+    for (const { status } of replies) expect([200, 204, 400, 401, 404]).toContain(status)
+  })
+
+  test('hostile bodies are refused or taken as they are', async () => {
+    const client = await shared()
+    for (const body of [
+      '[]',
+      'null',
+      '5',
+      '"x"',
+      '{"id":{"toString":1}}',
+      '{"id":["abc"]}',
+      '{"__proto__":{"id":"polluted"}}',
+      '{"id":"proto-meta","heartbeat_timeout":60,"metadata":{"__proto__":"x"}}',
+      '{"id":"deep-one","heartbeat_timeout":60,"metadata":' + '['.repeat(2000) + ']'.repeat(2000) + '}',
+      '{"id":"surrogate","heartbeat_timeout":60,"tags":["\\ud800"]}',
+      '{"id":"number","heartbeat_timeout":1e400}',
+    ])
+      expect(fault(await client.post('/services', body))[0]).toBe(400)
+    expect(({} as { id?: string }).id).toBeUndefined()
+  })
+})

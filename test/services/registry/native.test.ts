@@ -181,6 +181,12 @@ test('a stream broken off and resumed, again and again, loses and doubles nothin
   )
 })
 
+test('a place that is none is refused before the stream begins', async () => {
+  const client = await account()
+  expect((await openStream(client, '/_reg/events?after=x')).statusCode).toBe(400)
+  expect((await openStream(client, '/_reg/events', 'x')).statusCode).toBe(400)
+})
+
 test('a watcher hears of a death that nobody else looks for', async () => {
   const client = await account()
   await client.native('PUT', '/_reg/services', { k: 'mortal', v: { heartbeat_timeout: 3 } })

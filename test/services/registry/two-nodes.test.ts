@@ -1,6 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { CouchServer } from '../../couchdb/server'
-import { openWorld } from '../../server/world'
+import { startProcess } from '../../server/process'
+import { SYS_SECRET, openWorld } from '../../server/world'
 import type { World } from '../../server/world'
 import { RegistryClient, newAccount } from './world'
 
@@ -9,17 +13,15 @@ import { RegistryClient, newAccount } from './world'
 let couch: CouchServer
 let nodes: World[]
 
+const PEPPER = 'a pepper that both nodes have, long enough'
+
+function join(name: string): Promise<World> {
+  return openWorld({ KV4_COUCHDB_URL: couch.url, KV4_NODE: name, KV4_PEPPER: PEPPER })
+}
+
 beforeEach(async () => {
   couch = await CouchServer.start()
   nodes = []
-  for (const name of ['one', 'two'])
-    nodes.push(
-      await openWorld({
-        KV4_COUCHDB_URL: couch.url,
-        KV4_NODE: name,
-        KV4_PEPPER: 'a pepper that both nodes have, long enough',
-      }),
-    )
 })
 afterEach(async () => {
   for (const node of nodes) await node.close()
@@ -27,6 +29,7 @@ afterEach(async () => {
 })
 
 async function clients(): Promise<readonly [RegistryClient, RegistryClient]> {
+  for (const name of ['one', 'two']) nodes.push(await join(name))
   const one = await newAccount(nodes[0]!.server.port, 'shared')
   await one.login()
   const two = new RegistryClient(nodes[1]!.server.port, one.user, one.secret)
@@ -80,3 +83,34 @@ test('when the node that sweeps is gone, the other one sweeps', async () => {
   const { json } = await native()
   expect((json.v as { type: string }[]).map(({ type }) => type)).toEqual(['service.timeout'])
 }, 30_000)
+
+test('when the node that sweeps is killed, the other one takes over and tells each death once', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'kv4-sweeper-'))
+  const sweeper = startProcess({
+    KV4_COUCHDB_URL: couch.url,
+    KV4_DATA_DIR: directory,
+    KV4_NODE: 'sweeper',
+    KV4_PEPPER: PEPPER,
+    KV4_SYS_SECRET: SYS_SECRET,
+  })
+  try {
+    await sweeper.port
+    const other = await join('other')
+    nodes.push(other)
+    const client = await newAccount(other.server.port, 'killed')
+    await client.login()
+    for (let i = 0; i < 20; i++) await client.post('/services', { id: `svc-${i}`, heartbeat_timeout: 3 })
+    // About when their time comes, so that some ends may be half done.
+    await wait(4_000)
+    sweeper.child.kill('SIGKILL')
+    await sweeper.exit
+    await wait(9_000)
+    const { json } = await client.native('GET', '/_reg/events?limit=1000&type=service.timeout')
+    const ids = (json.v as { payload: { id: string } }[]).map(({ payload }) => payload.id)
+    expect([...ids].sort()).toEqual(Array.from({ length: 20 }, (_, i) => `svc-${i}`).sort())
+  } finally {
+    sweeper.child.kill('SIGKILL')
+    await sweeper.exit
+    await rm(directory, { recursive: true, force: true })
+  }
+}, 40_000)
