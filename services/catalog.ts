@@ -9,9 +9,10 @@ import { subs } from './subs'
 import { stats } from './stats'
 import { token } from './token'
 import { conf, reg, registryMount } from './registry'
+import { v2 } from './v2'
 
 /** Every service of the platform: to add one, add its folder and its line here. */
 export const CATALOG: readonly ServiceFactory[] = [ns, data, acc, ds, stats, token, host, subs, reg, conf]
 
 /** The wire formats of the revived systems, beside the envelope. */
-export const MOUNTS: readonly MountFactory[] = [registryMount]
+export const MOUNTS: readonly MountFactory[] = [registryMount, v2]

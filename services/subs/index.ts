@@ -13,7 +13,7 @@ import { SubscriptionReader } from './subscriptions'
  * send them away. Layers: `*subs:<node>`, one entry for each user connected to that node, at the channel's path.
  */
 export function subs(context: ServiceContext): Service {
-  const { engine, node, epoch, tokens } = context
+  const { engine, node, epoch, tokens, stats } = context
   const onBackgroundError = context.onBackgroundError ?? (() => undefined)
   const cluster = new NodeCluster({
     engine,
@@ -35,7 +35,8 @@ export function subs(context: ServiceContext): Service {
       signal({
         router,
         tokens,
-        count: () => undefined,
+        count: ({ bucket, path }, measurement, user, value) =>
+          stats.record(bucket, path, measurement, user, value),
         onBackgroundError,
       }),
       cluster.route,

@@ -1,0 +1,45 @@
+import type { Principal } from '../../auth/principal'
+import { Kv4Error, type Bucket, type Json } from '../../core'
+import type { MountRequest, MountRoute } from '../mount'
+import { parametersOf, type Parameters } from './parameters'
+import { reply } from './reply'
+
+/** A call whose caller has proved himself. */
+export interface Call {
+  readonly parameters: Parameters
+  readonly principal: Principal
+  readonly bucket: Bucket
+}
+
+export interface Endpoint {
+  readonly methods: readonly string[]
+  /** Paths that mean it, the one of the documentation first. */
+  readonly at: readonly string[]
+  readonly summary: string
+  /** The value of `d`. @throws Refusal, errors of the platform */
+  run(call: Call): Promise<Json>
+}
+
+/** An endpoint as a route; `ident` and `secret` are parameters like the others. */
+export function routeOf({ methods, at, summary, run }: Endpoint): MountRoute {
+  return {
+    methods,
+    pattern: patternOf(at),
+    // Decided below, as the credential is among the parameters.
+    access: 'public',
+    summary: `${summary} By \`ident\` and \`secret\`.`,
+    run: async (request) => reply(request, await run(await authenticated(request))),
+  }
+}
+
+export function patternOf(paths: readonly string[]): RegExp {
+  return new RegExp(`^/(?:${paths.join('|')})/?$`)
+}
+
+async function authenticated(request: MountRequest): Promise<Call> {
+  const parameters = await parametersOf(request)
+  const [ident, secret] = [parameters.get('ident'), parameters.get('secret')]
+  if (ident === undefined || secret === undefined) throw new Kv4Error('unauthorized')
+  const principal = await request.authenticate(ident, secret)
+  return { parameters, principal, bucket: request.bucketOf(principal) }
+}

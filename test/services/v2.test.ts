@@ -1,0 +1,209 @@
+import { ask, type Answer } from '../server/world'
+import { Peer } from './subs/peer'
+import { openSignalWorld, type SignalWorld } from './subs/world'
+
+/** The HTTP API of V2 and V1: every form in which their clients say things. */
+
+let world: SignalWorld
+let credentials: Readonly<Record<string, string>>
+beforeAll(async () => {
+  world = await openSignalWorld({ KV4_PUBLIC_WS_URL: 'wss://signal.example.com/ws' })
+  credentials = { ident: 'elena', secret: world.elena.password }
+})
+afterAll(() => world.close())
+
+interface Call {
+  readonly method: string
+  readonly path: string
+  readonly body?: string
+  readonly type?: string
+}
+
+async function call({ method, path, body, type }: Call): Promise<Answer> {
+  return ask(Number(new URL(world.platform.url).port), method, path, {
+    ...(body !== undefined && { body }),
+    headers: {
+      ...(body !== undefined && { 'Content-Length': String(Buffer.byteLength(body)) }),
+      ...(type !== undefined && { 'Content-Type': type }),
+    },
+  })
+}
+
+const form = (parameters: Readonly<Record<string, string>>) => new URLSearchParams(parameters).toString()
+const FORM = 'application/x-www-form-urlencoded'
+
+/** A call with its parameters as PHP and Python send them. */
+async function said(method: string, path: string, parameters: Readonly<Record<string, string>> = {}) {
+  const body = form({ ...credentials, ...parameters })
+  const { status, json } = await call({ method, path, body, type: FORM })
+  expect(status).toBe(200)
+  const { s, p, d, e } = json as { s: number; p: string; d: unknown; e: string | null }
+  expect(Object.keys(json as object)).toEqual(['s', 'p', 'd', 'e'])
+  expect(p).toBe(path)
+  if (e !== null) expect(d).toBeNull()
+  return e === null ? d : `${s} ${e}`
+}
+
+const ROOM = { domain: 'www.example.com', application: 'default', room: 'lobby' }
+
+test('domains, applications and rooms are made, listed and removed, by both names of each call', async () => {
+  expect(await said('GET', '/domain')).toEqual([])
+  expect(await said('POST', '/application', { domain: ROOM.domain, application: 'x' })).toBe('404 no_domain')
+  expect(await said('POST', '/domain', { domain: ROOM.domain })).toEqual({})
+  expect(await said('POST', '/addDomain', { domain: ROOM.domain })).toBe('409 domain_exists')
+  expect(await said('GET', '/listDomains')).toEqual([ROOM.domain])
+  expect(await said('POST', '/room', ROOM)).toBe('404 no_application')
+  expect(await said('POST', '/addApplication', ROOM)).toEqual({})
+  expect(await said('POST', '/application', ROOM)).toBe('409 application_exists')
+  expect(await said('POST', '/addRoom', ROOM)).toEqual({})
+  expect(await said('POST', '/room', ROOM)).toBe('409 room_exists')
+  expect(await said('POST', '/room', { ...ROOM, room: 'other' })).toEqual({})
+  expect(await said('GET', '/room', ROOM)).toEqual(['lobby', 'other'])
+  expect(await said('GET', '/listRooms', ROOM)).toEqual(['lobby', 'other'])
+  expect(await said('GET', '/listApplications', ROOM)).toEqual(['default'])
+  expect(await said('DELETE', '/room', { ...ROOM, room: 'other' })).toEqual({})
+  expect(await said('DELETE', '/room', { ...ROOM, room: 'other' })).toBe('404 no_room')
+  const { elena } = world
+  expect(await elena.ok(elena.get<string[]>('/_ns/www.example.com'))).toEqual([
+    'www.example.com',
+    'www.example.com/default',
+    'www.example.com/default/lobby',
+  ])
+  expect(await said('POST', '/domain', { domain: 'gone.example.com' })).toEqual({})
+  expect(await said('POST', '/application', { domain: 'gone.example.com', application: 'a' })).toEqual({})
+  expect(await said('DELETE', '/domain', { domain: 'gone.example.com' })).toEqual({})
+  expect(await said('GET', '/domain')).toEqual([ROOM.domain])
+})
+
+test.each<[string, string, Readonly<Record<string, string>>, string]>([
+  ['POST', '/domain', { domain: 'not a domain' }, '400 bad_domain_format'],
+  ['POST', '/domain', { domain: '../x' }, '400 bad_domain_format'],
+  ['POST', '/application', { ...ROOM, application: '1st' }, '400 bad_app_format'],
+  ['POST', '/room', { ...ROOM, room: 'a/b' }, '400 bad_room_format'],
+  ['POST', '/domain', {}, '404 no_domain'],
+  ['GET', '/room', { domain: 'www.example.com' }, '404 no_application'],
+  ['POST', '/signal/token', { ...ROOM, domain: 'nowhere.com' }, '404 no_domain'],
+  ['POST', '/signal/token', { ...ROOM, room: 'nowhere' }, '404 no_room'],
+  ['POST', '/signal/token', { ...ROOM, username: '__sys__' }, '400 bad_key'],
+  ['POST', '/signal/token', { ...ROOM, expire: 'soon' }, '400 bad_request'],
+  ['POST', '/ice', { ...ROOM, username: 'bob' }, '503 service_unavailable'],
+  ['GET', '/getIceServers', { ...ROOM, timeout: '30' }, '503 service_unavailable'],
+  ['GET', '/domain', { secret: 'wrong-secret' }, '401 unauthorized'],
+  ['GET', '/domain', { ident: 'nobody' }, '401 unauthorized'],
+  ['GET', '/domain', { ident: 'elena:x' }, '401 unauthorized'],
+  ['GET', '/signal/nothing', {}, '404 not_found'],
+  ['PUT', '/domain', {}, '405 method_not_allowed'],
+])('%s %s with %j answers %s', async (method, path, parameters, expected) => {
+  expect(await said(method, path, parameters)).toBe(expected)
+})
+
+describe('a token', () => {
+  const forms: readonly (readonly [string, (parameters: Readonly<Record<string, string>>) => Call])[] = [
+    ['a form', (p) => ({ method: 'POST', path: '/signal/token', body: form(p), type: FORM })],
+    [
+      'a form that calls itself JSON (xsdk)',
+      (p) => ({ method: 'POST', path: '/signal/token', body: form(p), type: 'application/json' }),
+    ],
+    [
+      'a form in the body of a GET (Python)',
+      (p) => ({ method: 'GET', path: '/getToken', body: form(p), type: FORM }),
+    ],
+    [
+      'JSON',
+      (p) => ({
+        method: 'POST',
+        path: '/getToken',
+        body: JSON.stringify({ ...p, secure: true }),
+        type: 'application/json',
+      }),
+    ],
+    [
+      'JSON in the body of a GET (Node)',
+      (p) => ({ method: 'GET', path: '/signal/token/', body: JSON.stringify(p) }),
+    ],
+    ['a query', (p) => ({ method: 'GET', path: `/signal/token?${form(p)}` })],
+    [
+      'a query beside a body',
+      (p) => ({
+        method: 'POST',
+        path: `/getToken?${form({ room: 'nowhere', ident: 'x' })}`,
+        body: form(p),
+        type: FORM,
+      }),
+    ],
+  ]
+  test.each(forms)('is given to who asks in %s, and opens the socket', async (_what, make) => {
+    const { status, json, headers } = await call(make({ ...credentials, ...ROOM, username: 'bob' }))
+    expect([status, json]).toEqual([
+      200,
+      { s: 200, p: expect.any(String), d: { token: expect.any(String) }, e: null },
+    ])
+    expect(headers['access-control-allow-origin']).toBe('*')
+    const { token } = (json as { d: { token: string } }).d
+    expect(token).toMatch(/^[A-Za-z0-9._-]+$/)
+    const bob = await Peer.in(world.url(token, 'v2'))
+    expect(bob.take()).toEqual([
+      '{"t":"u","m":{"f":"/www.example.com/default/lobby/__sys__","o":"peers"},"p":{"users":["bob"]}}',
+    ])
+    await bob.close()
+  })
+
+  test('without a user name is for a random one', async () => {
+    const { token } = (await said('POST', '/getToken', ROOM)) as { token: string }
+    const somebody = await Peer.in(world.url(token, 'ws'))
+    expect((JSON.parse(somebody.take()[0]!) as { message: { users: string[] } }).message.users).toEqual([
+      expect.stringMatching(/^[0-9a-f-]{36}$/),
+    ])
+    await somebody.close()
+  })
+})
+
+test.each([
+  ['GET', '/signal/list?secure=1'],
+  ['POST', '/wsList'],
+])('%s %s tells anybody the host', async (method, path) => {
+  const { json } = await call({ method, path })
+  expect(json).toEqual({
+    s: 200,
+    p: path.split('?')[0],
+    d: { value: 'wss://signal.example.com/ws' },
+    e: null,
+  })
+})
+
+test.each([
+  ['a body that is not UTF-8', { method: 'POST', path: '/domain', body: '%ff', type: FORM }],
+  ['JSON that is no object', { method: 'POST', path: '/domain', body: '[1]' }],
+  [
+    'too many parameters',
+    { method: 'GET', path: '/domain?' + Array.from({ length: 70 }, (_, i) => `p${i}=1`).join('&') },
+  ],
+  [
+    'names of JavaScript',
+    { method: 'POST', path: '/domain', body: '{"__proto__":{"ident":"elena"},"constructor":"x"}' },
+  ],
+])('refuses %s', async (_what, request) => {
+  const { status, json } = await call(request)
+  expect([status, (json as { e: string }).e]).toEqual([
+    200,
+    expect.stringMatching(/^(bad_request|unauthorized)$/),
+  ])
+})
+
+test('refuses a body without end, and ends the connection', async () => {
+  const { json, headers } = await call({
+    method: 'POST',
+    path: '/domain',
+    body: 'x='.padEnd(70_000, 'x'),
+    type: FORM,
+  })
+  expect(json).toMatchObject({ s: 413, e: 'body_too_large' })
+  expect(headers.connection).toBe('close')
+})
+
+test('answers the question that browsers ask before', async () => {
+  const { status, headers } = await call({ method: 'OPTIONS', path: '/signal/token' })
+  expect(status).toBe(200)
+  expect(headers['access-control-allow-headers']).toContain('X-Requested-With')
+  expect(headers['access-control-allow-methods']).toContain('DELETE')
+})
