@@ -63,6 +63,7 @@ export class Feed {
         }
       }
     } catch (error) {
+      if (signal.aborted) return
       this.onBreak()
       if (!isKv4Error(error, 'store_unavailable') && !(error instanceof CouchError)) throw error
       this.log.warn(
