@@ -10,6 +10,8 @@ export type {
   StoredSecret,
 } from './account'
 export { createAuthentication } from './authentication'
+export { createBans } from './bans'
+export type { Ban, Bans } from './bans'
 export type { Authentication, AuthenticationOptions, CredentialHeaders } from './authentication'
 export { printBasicHeader } from './basic-header'
 export { printCredential } from './credential'

@@ -140,6 +140,11 @@ export const CATALOGUE = {
     text: 'No host of this service can be reached.',
     remedy: 'Try again after the seconds given in Retry-After; the call was not made.',
   },
+  bad_address: {
+    text: 'This is not an address that can be denied.',
+    remedy:
+      'Send an IPv4 or IPv6 address or a range such as 192.0.2.0/24 or 2001:db8::/32, and not one that you are calling from.',
+  },
   // registry
   service_exists: {
     text: 'A service with this id exists.',
@@ -152,7 +157,7 @@ export const CATALOGUE = {
   },
   limit_reached: {
     text: 'The account has as many of these as it may have.',
-    remedy: 'Remove some, or have the limit raised: PUT /_reg/limits by `$sys`.',
+    remedy: 'Remove some. The limits of the registry can be raised: PUT /_reg/limits by `$sys`.',
   },
   // accounts
   require_account_details: {

@@ -32,6 +32,7 @@ export class BoundRequest implements ServiceRequest {
   readonly ifMatch?: string
   readonly ifNoneMatch?: string
   readonly lastEventId?: string
+  readonly remoteAddress: string
   readonly #request: IncomingMessage
   readonly #principal: Principal | undefined
   readonly #engine: Engine
@@ -47,6 +48,7 @@ export class BoundRequest implements ServiceRequest {
     engine: Engine,
     request: IncomingMessage,
     response: ServerResponse,
+    remoteAddress: string,
   ) {
     this.method = call.route.method
     this.path = call.path
@@ -54,6 +56,7 @@ export class BoundRequest implements ServiceRequest {
     this.#engine = engine
     this.#response = response
     this.#request = request
+    this.remoteAddress = remoteAddress
     const { headers } = request
     const last = headers['last-event-id']
     if (typeof last === 'string' && last !== '') this.lastEventId = last

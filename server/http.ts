@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { CHALLENGE } from '../auth'
-import type { Principal } from '../auth'
+import type { Bans, Principal } from '../auth'
 import { Kv4Error, isKv4Error } from '../core'
 import type { Engine, Json } from '../core'
 import { Reply } from '../services/module'
@@ -40,6 +40,9 @@ export interface HttpOptions {
   /** The wire formats beside the envelope. Absent: none. */
   readonly mounts?: Mounts
   readonly engine: Engine
+  readonly bans: Pick<Bans, 'check'>
+  /** Who is calling, for bans. */
+  readonly addressOf: (request: IncomingMessage) => string
   readonly calls: CallCount
   /** Puts the principal into `request.user`, or fails with an error: passport's middleware as auth/ makes it. */
   readonly authenticate: RequestHandler
@@ -65,6 +68,8 @@ export function createHttp({
   bindings,
   mounts,
   engine,
+  bans,
+  addressOf,
   calls,
   authenticate,
   config,
@@ -147,14 +152,18 @@ export function createHttp({
       const principal = request.user
       const call = request.exchange.call!
       const { route } = call
-      if (principal !== undefined) calls.add(principal, call.bound.service.name, route.method)
+      const address = addressOf(request)
+      if (principal !== undefined) {
+        await bans.check(principal.bucket, call.path, address)
+        calls.add(principal, call.bound.service.name, route.method)
+      }
       permit(route.access, principal)
       const query = parseInput(route.input?.query, call.query, 'query')
       const body =
         route.input?.body === undefined
           ? undefined
           : parseInput(route.input.body, await readRequestBody(request, response), 'body')
-      const asked = new BoundRequest(call, query, body, principal, engine, request, response)
+      const asked = new BoundRequest(call, query, body, principal, engine, request, response, address)
       reply(request, response, await route.run(asked))
     } catch (error) {
       next(error)

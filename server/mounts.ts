@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { printBasicHeader } from '../auth'
-import type { Authentication, Principal } from '../auth'
-import { Kv4Error, isKv4Error } from '../core'
+import type { Authentication, Bans, Principal } from '../auth'
+import { Kv4Error, Path, isKv4Error } from '../core'
 import type { Bucket, Engine } from '../core'
 import { ACCESS_RULES } from '../services/module'
 import type { Mount, MountReply, MountRequest, MountRoute } from '../services/mount'
@@ -23,6 +23,7 @@ export interface MountOptions {
   readonly authentication: Authentication
   readonly addressOf: (request: IncomingMessage) => string
   readonly originOf: (request: IncomingMessage) => string
+  readonly bans: Pick<Bans, 'check'>
   readonly calls: CallCount
   readonly log: Log
 }
@@ -50,6 +51,7 @@ export function bindMounts({
   authentication,
   addressOf,
   originOf,
+  bans,
   calls,
   log,
 }: MountOptions): Mounts {
@@ -85,6 +87,7 @@ export function bindMounts({
     const asked = new BoundMountRequest(request, response, mount, {
       engine,
       authentication,
+      bans,
       calls,
       remoteAddress: addressOf(request),
       origin: originOf(request),
@@ -189,6 +192,7 @@ class BoundMountRequest implements MountRequest {
   readonly #mount: Mount
   readonly #engine: Engine
   readonly #authentication: Authentication
+  readonly #bans: Pick<Bans, 'check'>
   readonly #calls: CallCount
   #counted = false
   #principal: Principal | undefined
@@ -199,7 +203,7 @@ class BoundMountRequest implements MountRequest {
     request: IncomingMessage,
     response: ServerResponse,
     mount: Mount,
-    platform: Pick<MountOptions, 'engine' | 'authentication' | 'calls'> & {
+    platform: Pick<MountOptions, 'engine' | 'authentication' | 'bans' | 'calls'> & {
       readonly remoteAddress: string
       readonly origin: string
     },
@@ -217,6 +221,7 @@ class BoundMountRequest implements MountRequest {
     this.#mount = mount
     this.#engine = platform.engine
     this.#authentication = platform.authentication
+    this.#bans = platform.bans
     this.#calls = platform.calls
   }
 
@@ -261,6 +266,8 @@ class BoundMountRequest implements MountRequest {
 
   async #identify(authorization: string | undefined): Promise<Principal> {
     const principal = await this.#authentication.authenticate({ authorization }, this.remoteAddress)
+    // Its URLs are no paths of the tree: what is denied everything is denied a mount.
+    await this.#bans.check(principal.bucket, Path.root, this.remoteAddress)
     if (!this.#counted) this.#calls.add(principal, this.#mount.name, this.method)
     this.#counted = true
     return principal

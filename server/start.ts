@@ -8,6 +8,7 @@ import {
   Pepper,
   basicAuthentication,
   createAuthentication,
+  createBans,
   createKeepers,
   createTokenKeeper,
   ensureSystemAccount,
@@ -118,6 +119,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     })
     const liveness = new Liveness()
     closers.push(async () => liveness.stop())
+    const bans = createBans(engine)
     const context: ServiceContext = {
       engine,
       node: config.node,
@@ -125,6 +127,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       requireVer: config.requireVer,
       keepers,
       tokens: createTokenKeeper({ engine, pepper }),
+      bans,
       stats,
       cluster: new ClusterKey(pepper),
       dial: createDialer({ liveness, log }),
@@ -155,6 +158,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       authentication,
       addressOf,
       originOf: originOf(config.trustProxy),
+      bans,
       calls,
       log,
     })
@@ -162,6 +166,8 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       bindings,
       mounts,
       engine,
+      bans,
+      addressOf,
       calls,
       authenticate: basicAuthentication(authentication, addressOf),
       config,

@@ -35,6 +35,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   internal: 500,
   path_exists: 409,
   no_namespace: 404,
+  bad_address: 400,
   require_type_param: 400,
   unrecognized_type_param: 400,
   service_unavailable: 503,

@@ -1,4 +1,5 @@
 import { acc } from './acc'
+import { auth } from './auth'
 import { data } from './data'
 import { ds } from './ds'
 import { host } from './host'
@@ -12,7 +13,19 @@ import { conf, reg, registryMount } from './registry'
 import { v2 } from './v2'
 
 /** Every service of the platform: to add one, add its folder and its line here. */
-export const CATALOG: readonly ServiceFactory[] = [ns, data, acc, ds, stats, token, host, subs, reg, conf]
+export const CATALOG: readonly ServiceFactory[] = [
+  ns,
+  data,
+  acc,
+  ds,
+  auth,
+  stats,
+  token,
+  host,
+  subs,
+  reg,
+  conf,
+]
 
 /** The wire formats of the revived systems, beside the envelope. */
 export const MOUNTS: readonly MountFactory[] = [registryMount, v2]

@@ -1,5 +1,6 @@
 import type { ZodType } from 'zod'
 import type { ClusterKey } from '../auth/cluster-key'
+import type { Bans } from '../auth/bans'
 import type { LoginKeepers } from '../auth/keepers'
 import type { Principal } from '../auth/principal'
 import type { TokenKeeper } from '../auth/token-keeper'
@@ -93,6 +94,8 @@ export interface ServiceRequest<Query = unknown, Body = unknown> {
   /** Version tags of If-Match / If-None-Match, `*` as such; absent when the header is. */
   readonly ifMatch?: string
   readonly ifNoneMatch?: string
+  /** The caller's, as KV4_TRUST_PROXY lets it be believed; empty when he has gone. */
+  readonly remoteAddress: string
   /** The caller asks for server-sent events (Accept: text/event-stream): answer with a Reply that has a `stream`. */
   readonly wantsEvents: boolean
   /** The `id` of the last event that the caller has had, when it comes back to a stream (Last-Event-ID). */
@@ -144,6 +147,11 @@ export interface ServiceContext {
   readonly keepers: LoginKeepers
   /** Issues and verifies what stands in for a secret: connections, hosts, external services. */
   readonly tokens: TokenKeeper
+  /**
+   * Which addresses are denied which paths. The server asks it for every request of a service; who lets somebody in by
+   * another way asks it himself.
+   */
+  readonly bans: Bans
   /** Where to count what `_stats` then tells. */
   readonly stats: Recorder
   /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */

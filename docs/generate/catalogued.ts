@@ -1,4 +1,4 @@
-import { ClusterKey, Pepper, createKeepers, createTokenKeeper } from '../../auth'
+import { ClusterKey, Pepper, createBans, createKeepers, createTokenKeeper } from '../../auth'
 import type { Bucket, Engine } from '../../core'
 import { CATALOG, MOUNTS } from '../../services/catalog'
 import type { Service, ServiceContext } from '../../services/module'
@@ -27,6 +27,7 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
     epoch: 'docs',
     keepers: createKeepers({ pepper }),
     tokens: createTokenKeeper({ engine: NO_ENGINE, pepper }),
+    bans: createBans(NO_ENGINE),
     stats: { record: () => undefined },
     cluster: new ClusterKey(pepper),
     dial() {

@@ -61,6 +61,7 @@ async function call(
     body,
     principal: SYS,
     bucket: engine.bucket(BucketName.system),
+    remoteAddress: '127.0.0.1',
     wantsEvents: false,
     signal: new AbortController().signal,
   })
