@@ -4,6 +4,7 @@ export const SESSION_CACHE_ERRORS = {
   value_too_large: 'The value is larger than `record_size`: raise it in every configuration of this table.',
   table_missing:
     'No process with `manage_section: true` (or `am_initializer`) has made the table yet: start that one first.',
+  table_failed: 'The table could not be written: look whether its file system is full.',
   unsafe_directory:
     'The directory of the table belongs to somebody else or others may read it: name another one in `cache.directory`.',
   bad_configuration: 'The configuration is not understood.',

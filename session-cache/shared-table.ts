@@ -279,13 +279,23 @@ export class SharedTable {
   #touchLater(): void {
     this.#touching ??= setTimeout(() => {
       this.#touching = undefined
-      this.flush()
+      try {
+        this.flush()
+      } catch (error) {
+        // Recency is a hint; a write that somebody waits for will fail too, and tell them.
+        process.emitWarning(error as Error)
+      }
     }, TOUCH_DELAY_MS).unref()
   }
 
   #write<T>(work: () => T): T {
     if (this.#closed) throw new SessionCacheError('closed')
-    return this.#root.transactionSync(work)
+    try {
+      return this.#root.transactionSync(work)
+    } catch (error) {
+      if (error instanceof SessionCacheError) throw error
+      throw new SessionCacheError('table_failed', (error as Error).message, error)
+    }
   }
 
   #read(key: string): Found | undefined {

@@ -110,8 +110,12 @@ export async function startSibling(
         out(message.sessions)
         return
       case 'find':
-        void find(message.key).then((session) =>
-          tell({ op: 'found', id: message.id, session: session ?? null }),
+        find(message.key).then(
+          (session) => tell({ op: 'found', id: message.id, session: session ?? null }),
+          (error: unknown) => {
+            log('warn', 'a lookup failed', { error: String(error) })
+            tell({ op: 'found', id: message.id, session: null })
+          },
         )
         return
       default:

@@ -12,8 +12,13 @@ export function startSweeper(
   const every = sweepMsOf(cache)
   if (every === undefined) return () => undefined
   const timer = setInterval(() => {
-    const gone = table.sweep(cache.max_evictions)
-    if (gone.length > 0) out(gone)
+    try {
+      const gone = table.sweep(cache.max_evictions)
+      if (gone.length > 0) out(gone)
+    } catch (error) {
+      // The next one may do better; the process has other things to do.
+      process.emitWarning(error as Error)
+    }
   }, every).unref()
   return () => clearInterval(timer)
 }

@@ -101,9 +101,15 @@ export class TierServer {
       else if (frame['_tx_op'] !== undefined) this.#operate(client, frame)
       else this.#reply(client, frame, { msg: 'ERROR' })
     } catch (error) {
-      if (!(error instanceof SessionCacheError)) throw error
-      this.#reply(client, frame, { msg: 'ERROR', error: error.code })
+      this.#failed(client, frame, error)
     }
+  }
+
+  #failed(client: FrameClient, frame: Frame, error: unknown): void {
+    const code = error instanceof SessionCacheError ? error.code : 'internal'
+    this.#reply(client, frame, { msg: 'ERROR', error: code })
+    if (code === 'internal' || code === 'table_failed')
+      this.options.log('warn', 'a message was not served', { error: String(error) })
   }
 
   #publishSubscribe(client: FrameClient, frame: Frame): void {
@@ -156,7 +162,7 @@ export class TierServer {
 
   #published(client: FrameClient, frame: Frame, topic: string): void {
     if (topic === TOPIC.need) {
-      void this.#answerNeed(client, frame)
+      this.#answerNeed(client, frame).catch((error: unknown) => this.#failed(client, frame, error))
       return
     }
     if (topic === TOPIC.session || topic === TOPIC.gone || topic === TOPIC.backup) {
@@ -229,10 +235,13 @@ export class TierServer {
           result('ERR', 'get')
           return
         }
-        void this.lookup(key, client).then((session) => {
-          if (session === undefined || session.value === null) result('ERR', 'get')
-          else result('OK', 'get', session.value)
-        })
+        this.lookup(key, client).then(
+          (session) => {
+            if (session === undefined || session.value === null) result('ERR', 'get')
+            else result('OK', 'get', session.value)
+          },
+          (error: unknown) => this.#failed(client, frame, error),
+        )
         return
       }
       case 'S': {
