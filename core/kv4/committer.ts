@@ -49,8 +49,8 @@ type Plan =
 
 const MAX_BATCH = 500
 const MAX_BATCH_BYTES = 1024 * 1024
-const GATHER_PART = 0.2
-const MAX_GATHER_MS = 3
+const GATHER_PART = 0.5
+const LULL_MS = 1
 const MAX_ATTEMPTS = 100
 const BACKOFF_AFTER = 3
 const MAX_BACKOFF_MS = 50
@@ -66,7 +66,9 @@ const MAX_BACKOFF_MS = 50
 export class Committer {
   #queue: Queued[] = []
   #running: Promise<void> | undefined
-  #last = { size: 0, ms: 0 }
+  /** Callers lately seen at once. */
+  #recent = 0
+  #lastMs = 0
 
   constructor(
     private readonly store: BucketStore,
@@ -120,19 +122,33 @@ export class Committer {
       const batch = this.#takeBatch()
       const startedAt = performance.now()
       await this.#commitBatch(batch)
-      this.#last = { size: batch.length, ms: performance.now() - startedAt }
+      this.#lastMs = performance.now() - startedAt
+      // Callers may have fallen into two halves that take turns: those who wait now were in a batch just before, too.
+      this.#recent = batch.length + this.#queue.length
     }
     this.#running = undefined
   }
 
   /**
    * A batch costs the store much the same whatever its size, so it is worth a short wait for the callers of the last
-   * one, who are on their way with their next writes: until as many have come, or a part of what the last batch took.
+   * one, who are on their way with their next writes: until as many have come, none has come for a moment, or a part of
+   * what the last batch took is over.
    */
   async #gather(): Promise<void> {
-    const wanted = Math.min(this.#last.size, MAX_BATCH)
-    const until = performance.now() + Math.min(this.#last.ms * GATHER_PART, MAX_GATHER_MS)
-    while (this.#queue.length < wanted && performance.now() < until) await nextTurn()
+    const wanted = Math.min(this.#recent, MAX_BATCH)
+    if (this.#queue.length >= wanted) return
+    let now = performance.now()
+    const until = now + this.#lastMs * GATHER_PART
+    let lull = now + Math.min(this.#lastMs * GATHER_PART, LULL_MS)
+    let length = this.#queue.length
+    while (length < wanted && now < until && now < lull) {
+      await nextTurn()
+      now = performance.now()
+      if (this.#queue.length > length) {
+        length = this.#queue.length
+        lull = now + LULL_MS
+      }
+    }
   }
 
   #takeBatch(): Queued[] {
