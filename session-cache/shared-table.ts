@@ -46,7 +46,7 @@ const SHAPE = 'shape'
 const COUNT = 'count'
 
 /**
- * The table that the processes of a box share: LMDB on a memory file system (docs/decisions).
+ * The table that the processes of a box share: LMDB on a memory file system (docs/decisions/0070).
  *
  *   records   key         → record.ts
  *   recency   [used, key] → nothing; the first row goes first
