@@ -7,6 +7,8 @@ export interface Member {
   readonly user: Key
   /** The login that the token was issued by: recorded with its presence. */
   readonly login: string
+  /** Of the other side, for bans. */
+  readonly address: string
   readonly socket: Pick<Socket, 'send' | 'close'>
   readonly dialect: Dialect
   /** Unix ms at which it came. */

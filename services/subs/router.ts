@@ -1,3 +1,4 @@
+import type { Ban } from '../../auth/bans'
 import type { BucketName, Key } from '../../core'
 import { channelId, type Channel } from './channel'
 import type { Cluster, ClusterEvents } from './cluster/cluster'
@@ -9,6 +10,8 @@ import { lastSegment } from './target'
 
 /** Closes a socket whose subscription somebody has removed. */
 const KICKED = 4003
+/** Closes a socket whose address was denied. */
+export const BANNED = 4003
 /** Closes a socket whose token is good for nothing, or not any more. */
 export const BAD_TOKEN = 4001
 
@@ -104,6 +107,14 @@ export class Router implements PresenceEvents, ClusterEvents {
     if (room === undefined) return
     const members = user === undefined ? [...room.members] : room.connections(user)
     for (const { socket } of members) socket.close(KICKED, 'kicked')
+  }
+
+  /** Closes the connections that a ban is about. */
+  banned(bucket: BucketName, ban: Ban): void {
+    for (const { room } of this.#rooms.values())
+      if (room.channel.bucket === bucket)
+        for (const { address, socket } of room.members)
+          if (ban.covers(room.channel.path, address)) socket.close(BANNED, 'banned')
   }
 
   kicked(channel: Channel, user: Key): void {

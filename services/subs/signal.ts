@@ -1,10 +1,12 @@
+import type { Bans } from '../../auth/bans'
 import type { TokenHolder, TokenKeeper } from '../../auth/token-keeper'
 import { Path, isKv4Error } from '../../core'
 import type { Socket, SocketListener, SocketRequest, SocketRoute } from '../socket'
+import type { BanWatch } from './ban-watch'
 import type { Channel } from './channel'
 import { DIALECTS, type Dialect, type DialectSegment } from './dialects'
 import { Pace } from './pace'
-import { BAD_TOKEN, type Router, type Seat } from './router'
+import { BAD_TOKEN, BANNED, type Router, type Seat } from './router'
 
 /** The store does not answer: the client comes back by itself. */
 const TRY_AGAIN = 1013
@@ -12,6 +14,8 @@ const TRY_AGAIN = 1013
 export interface SignalOptions {
   readonly router: Router
   readonly tokens: Pick<TokenKeeper, 'verify'>
+  readonly bans: Pick<Bans, 'check'>
+  readonly banWatch: BanWatch
   /** Counts of a channel: logins (`router:sub`) and bytes of frames passed on (`router:pkt`). */
   readonly count: (
     channel: Channel,
@@ -36,6 +40,7 @@ export function signal(options: SignalOptions): SocketRoute {
       const dialect = DIALECTS[segment as DialectSegment]
       const holder = await verified(options.tokens, text!)
       if (holder === undefined) return refusal(dialect)
+      await options.bans.check(holder.bucket, holder.path ?? Path.root, request.remoteAddress)
       return connection(options, holder, dialect, request)
     },
   }
@@ -62,10 +67,10 @@ function refusal({ refusal: frame }: Dialect): SocketListener {
 }
 
 function connection(
-  { router, count, onBackgroundError }: SignalOptions,
+  { router, bans, banWatch, count, onBackgroundError }: SignalOptions,
   { bucket, path = Path.root, user, login }: TokenHolder,
   dialect: Dialect,
-  { rawQuery }: SocketRequest,
+  { rawQuery, remoteAddress: address }: SocketRequest,
 ): SocketListener {
   const channel: Channel = { bucket, path }
   let pace: Pace | undefined
@@ -76,16 +81,25 @@ function connection(
     // Nothing is heard from somebody who is not in.
     socket.pause()
     const wantsGaps = new URLSearchParams(rawQuery).get('gaps') === '1'
-    const member = { user, login, socket, dialect, since: Date.now(), wantsGaps }
+    const member = { user, login, address, socket, dialect, since: Date.now(), wantsGaps }
     seat = await router.enter(channel, member, () => open)
     if (seat === undefined) return
     count(channel, 'router:sub', user, 1)
+    try {
+      // Once more: a ban may have come before it was watched for.
+      await bans.check(bucket, path, address)
+    } catch (error) {
+      if (!isKv4Error(error, 'forbidden')) throw error
+      socket.close(BANNED, 'banned')
+      return
+    }
     socket.resume()
   }
 
   return {
     open(socket) {
       pace = new Pace(socket)
+      banWatch.hold(bucket)
       enter(socket).catch((error: unknown) => {
         onBackgroundError(error)
         socket.close(TRY_AGAIN)
@@ -101,7 +115,9 @@ function connection(
     },
     closed() {
       open = false
-      pace?.end()
+      if (pace === undefined) return
+      pace.end()
+      banWatch.release(bucket)
       seat?.leave()
     },
   }

@@ -17,7 +17,7 @@ export interface Endpoint {
   readonly at: readonly string[]
   readonly summary: string
   /** The value of `d`. @throws Refusal, errors of the platform */
-  run(call: Call): Promise<Json>
+  readonly run: (call: Call) => Promise<Json>
 }
 
 /** An endpoint as a route; `ident` and `secret` are parameters like the others. */

@@ -1,4 +1,5 @@
-import { Kv4Error, isKv4Error } from '../../core'
+import type { Kv4Error } from '../../core'
+import { isKv4Error } from '../../core'
 
 /** Errors in the words of V2: contract signal §7, rest §11. The number is what the PDF calls the virtual HTTP response. */
 const REFUSALS = {
