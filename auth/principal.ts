@@ -11,7 +11,19 @@ export interface Principal {
   /** Recorded as `by` with every write: the account, the sub-account or the administrator. */
   readonly login: string
   /** How it proved itself. */
-  readonly kind: 'account' | 'sub' | 'proxy' | 'admin'
+  readonly kind: 'account' | 'sub' | 'proxy' | 'admin' | 'token'
+  /** Of kind `token`: what it may do; on routes that do not ask for such a token, nothing. */
+  readonly token?: PrincipalToken
+}
+
+/** The bearer of a token, in the name of the account that it was issued for. */
+export interface PrincipalToken {
+  /** `service`: an external service for one of its callers. `host`: a host of one, to register itself. */
+  readonly purpose: 'service' | 'host'
+  /** Of the external service: `_turn`. */
+  readonly prefix: string
+  /** Which of the account's layers an external service may use. */
+  readonly layers: readonly string[]
 }
 
 export function isSystem(principal: Principal): boolean {

@@ -140,6 +140,11 @@ export const CATALOGUE = {
     text: 'No host of this service can be reached.',
     remedy: 'Try again after the seconds given in Retry-After; the call was not made.',
   },
+  service_failed: {
+    text: 'The service took the call and did not answer it.',
+    remedy:
+      'The call may or may not have had its effect: look before you repeat it. The log of the service may say why.',
+  },
   bad_address: {
     text: 'This is not an address that can be denied.',
     remedy:
@@ -147,7 +152,7 @@ export const CATALOGUE = {
   },
   // registry
   service_exists: {
-    text: 'A service with this id exists.',
+    text: 'A service with this id, or this prefix, exists.',
     remedy: 'Take another id, or wait until the one that holds it has ended or timed out.',
   },
   bad_token: {

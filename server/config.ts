@@ -69,6 +69,15 @@ export const SETTINGS = {
     meaning:
       'Comma-separated origins of the pages that may open websockets: `https://app.example.com`. What is no page sends none, and may.',
   },
+  KV4_SERVICE_ALLOW: {
+    unset: 'every public address, none that is private or of this machine',
+    meaning:
+      'Comma-separated addresses or CIDR ranges, the only ones to which calls to external services are sent: `127.0.0.0/8,10.0.0.0/8`.',
+  },
+  KV4_SERVICE_TIMEOUT_MS: {
+    default: '30000',
+    meaning: 'How long an external service may leave a call without an answer, or without more of it, in ms.',
+  },
   KV4_PLUGINS: { unset: 'none', meaning: 'Comma-separated packages that each export a service.' },
   KV4_LOG_LEVEL: {
     default: 'info',
@@ -110,6 +119,8 @@ export interface Config {
   readonly publicWsUrl?: string
   readonly nodeUrl?: string
   readonly hostBeatMs: number
+  readonly serviceAllow: readonly string[]
+  readonly serviceTimeoutMs: number
   /** Empty: any. */
   readonly origins: readonly string[]
   readonly plugins: readonly string[]
@@ -192,6 +203,11 @@ const SCHEMAS = {
   KV4_NODE_URL: url('http:', 'https:').optional(),
   KV4_HOST_BEAT_MS: whole(50, 600_000),
   KV4_ORIGINS: list.refine((origins) => origins.every(isOrigin), 'holds something that is no origin'),
+  KV4_SERVICE_ALLOW: list.refine(
+    (ranges) => ranges.every((range) => addRange(new BlockList(), range)),
+    'holds something that is neither an address nor a CIDR range',
+  ),
+  KV4_SERVICE_TIMEOUT_MS: whole(50, 3_600_000),
   KV4_PLUGINS: list,
   KV4_LOG_LEVEL: z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`),
   KV4_COUCHDB_GRACE_MS: whole(0, 3_600_000),
@@ -300,6 +316,8 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
     ...(publicWsUrl === undefined ? {} : { publicWsUrl }),
     ...(nodeUrl === undefined ? {} : { nodeUrl }),
     hostBeatMs: read('KV4_HOST_BEAT_MS'),
+    serviceAllow: read('KV4_SERVICE_ALLOW'),
+    serviceTimeoutMs: read('KV4_SERVICE_TIMEOUT_MS'),
     origins: read('KV4_ORIGINS'),
     plugins: read('KV4_PLUGINS'),
     logLevel: read('KV4_LOG_LEVEL'),
@@ -313,7 +331,12 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
   return Object.freeze(config)
 }
 
-const LISTS: ReadonlySet<SettingName> = new Set(['KV4_TRUST_PROXY', 'KV4_ORIGINS', 'KV4_PLUGINS'])
+const LISTS: ReadonlySet<SettingName> = new Set([
+  'KV4_SERVICE_ALLOW',
+  'KV4_TRUST_PROXY',
+  'KV4_ORIGINS',
+  'KV4_PLUGINS',
+])
 
 function nodeName(): string {
   return (
@@ -347,6 +370,8 @@ const FIELDS = {
   KV4_NODE_URL: 'nodeUrl',
   KV4_HOST_BEAT_MS: 'hostBeatMs',
   KV4_ORIGINS: 'origins',
+  KV4_SERVICE_ALLOW: 'serviceAllow',
+  KV4_SERVICE_TIMEOUT_MS: 'serviceTimeoutMs',
   KV4_PLUGINS: 'plugins',
   KV4_LOG_LEVEL: 'logLevel',
   KV4_COUCHDB_GRACE_MS: 'couchdbGraceMs',

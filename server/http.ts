@@ -19,6 +19,9 @@ import { formatEntityTag, isKnown } from './entity-tag'
 import { errorText, okText } from './envelope'
 import { sendEventStream } from './event-stream'
 import { BoundRequest, Exchange } from './exchange'
+import type { RouteCall } from './exchange'
+import { isExternal } from './external/external-services'
+import type { ExternalServices } from './external/external-services'
 import { readiness } from './health'
 import { parseInput } from './input'
 import type { Log } from './log'
@@ -44,6 +47,8 @@ export interface HttpOptions {
   /** Who is calling, for bans. */
   readonly addressOf: (request: IncomingMessage) => string
   readonly calls: CallCount
+  /** Services that run elsewhere. Absent: none. */
+  readonly external?: ExternalServices
   /** Puts the principal into `request.user`, or fails with an error: passport's middleware as auth/ makes it. */
   readonly authenticate: RequestHandler
   readonly config: Pick<Config, 'status' | 'maxConnections'>
@@ -71,6 +76,7 @@ export function createHttp({
   bans,
   addressOf,
   calls,
+  external,
   authenticate,
   config,
   log,
@@ -100,7 +106,7 @@ export function createHttp({
 
   /** Understands the request line and finds the route. */
   function open(request: ChainRequest, response: Response, next: NextFunction): void {
-    const exchange = (request.exchange = new Exchange(requestId(request.headers['x-request-id'])))
+    request.exchange = new Exchange(requestId(request.headers['x-request-id']))
     if (logsRequests) logRequest(request, response, log)
     const mount = mounts?.find(request.url)
     if (mount !== undefined) {
@@ -122,9 +128,29 @@ export function createHttp({
     if (bound === undefined) {
       if (prefix === 'healthz' && method === 'GET') send(request, response, 200, OK)
       else if (prefix === 'readyz' && method === 'GET') ready(request, response, next)
-      else throw new Kv4Error('not_found', { fields: { reason: 'no such service' } })
+      else if (external === undefined) throw noService()
+      else
+        external
+          .find(prefix)
+          .then((found) => {
+            if (found === undefined) throw noService()
+            enter(request, response, next, { bound: found, path, query })
+          })
+          .catch(next)
       return
     }
+    enter(request, response, next, { bound, path, query })
+  }
+
+  /** Finds the route of a service. */
+  function enter(
+    request: ChainRequest,
+    response: Response,
+    next: NextFunction,
+    { bound, path, query }: Omit<RouteCall, 'route'>,
+  ): void {
+    const { exchange } = request
+    const method = request.method === 'HEAD' ? 'GET' : request.method
     const methods = methodsAt(bound, path)
     const route = methods.get(method as Method)
     if (route === undefined) {
@@ -157,7 +183,14 @@ export function createHttp({
         await bans.check(principal.bucket, call.path, address)
         calls.add(principal, call.bound.service.name, route.method)
       }
-      permit(route.access, principal)
+      permit(route.access, principal, route.tokens)
+      if (external !== undefined && isExternal(call.bound)) {
+        const { id: requestId } = request.exchange
+        const crossOrigin = request.headers.origin !== undefined
+        const asked = { request, call, principal: principal!, requestId }
+        await external.serve(asked, response, { crossOrigin, last: draining })
+        return
+      }
       const query = parseInput(route.input?.query, call.query, 'query')
       const body =
         route.input?.body === undefined
@@ -261,6 +294,10 @@ export function createHttp({
       streams.drain()
     },
   }
+}
+
+function noService(): Kv4Error {
+  return new Kv4Error('not_found', { fields: { reason: 'no such service' } })
 }
 
 function logRequest(request: ChainRequest, response: Response, log: Log): void {

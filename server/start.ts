@@ -12,6 +12,7 @@ import {
   createKeepers,
   createTokenKeeper,
   ensureSystemAccount,
+  withBearerTokens,
 } from '../auth'
 import type { KeepersOptions, ThrottleOptions } from '../auth'
 import { createEngine } from '../core'
@@ -19,13 +20,16 @@ import type { RunningEngine, Store } from '../core'
 import { openCouchStore } from '../core/store/couch/open-couch-store'
 import { openEmbeddedStore } from '../core/store/embedded'
 import { CATALOG, MOUNTS } from '../services/catalog'
-import type { Service, ServiceContext, ServiceFactory } from '../services/module'
+import type { ExternalRules, Service, ServiceContext, ServiceFactory } from '../services/module'
 import type { MountFactory } from '../services/mount'
 import { StatsRecorder } from '../services/recorder'
 import { bind } from './binder'
 import { CallCount } from './call-count'
 import { withoutCredentials } from './config'
 import type { Config } from './config'
+import { Destinations } from './external/destinations'
+import { ExternalServices } from './external/external-services'
+import { Tunnels } from './external/tunnels'
 import { createHttp } from './http'
 import { Liveness } from './liveness'
 import { createLog } from './log'
@@ -119,6 +123,13 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     })
     const liveness = new Liveness()
     closers.push(async () => liveness.stop())
+    const destinations = new Destinations(config.serviceAllow)
+    const external: ExternalRules = {
+      isOwn: (prefix) => bindings.byPrefix.has(prefix),
+      checkUrl: (url) => destinations.check(url),
+      callerKey: (host, salt) => pepper.mac('caller-key', `${salt} ${host}`).toString('base64url'),
+    }
+    const tokens = createTokenKeeper({ engine, pepper })
     const bans = createBans(engine)
     const context: ServiceContext = {
       engine,
@@ -126,7 +137,8 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       epoch: randomUUID(),
       requireVer: config.requireVer,
       keepers,
-      tokens: createTokenKeeper({ engine, pepper }),
+      tokens,
+      external,
       bans,
       stats,
       cluster: new ClusterKey(pepper),
@@ -145,13 +157,33 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     closers.push(() => bindings.stop())
     stats.start()
 
-    const authentication = createAuthentication({
+    const basic = createAuthentication({
       engine,
       keepers,
       ...(options.throttle === undefined ? {} : { throttle: options.throttle }),
       onBackgroundError: (error) => log.warn({ err: error }, 'a login could not be renewed'),
     })
+    const authentication = withBearerTokens(basic, tokens)
     const addressOf = remoteAddressOf(config.trustProxy)
+    const externals = new ExternalServices({
+      engine,
+      tokens,
+      rules: external,
+      destinations,
+      addressOf,
+      timeoutMs: config.serviceTimeoutMs,
+      status: config.status,
+      log,
+    })
+    closers.push(() => externals.close())
+    const tunnels = new Tunnels({
+      services: externals,
+      authentication,
+      addressOf,
+      bans,
+      calls,
+      log,
+    })
     const mounts = bindMounts({
       mounts: (options.mounts ?? MOUNTS).map((factory) => factory(context)),
       engine,
@@ -169,12 +201,14 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       bans,
       addressOf,
       calls,
+      external: externals,
       authenticate: basicAuthentication(authentication, addressOf),
       config,
       log,
     })
     const upgrades = createUpgrades({
       routes: services.flatMap(({ sockets = [] }) => sockets),
+      otherwise: (request, socket, head) => tunnels.take(request, socket, head),
       engine,
       authentication,
       addressOf,
@@ -196,6 +230,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     closers.push(async () => {
       drain()
       upgrades.drain()
+      tunnels.close()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       // A connection that was busy when `close` was called is idle once it has been answered.
       const idle = setInterval(() => server.closeIdleConnections(), 50)

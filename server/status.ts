@@ -39,6 +39,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   require_type_param: 400,
   unrecognized_type_param: 400,
   service_unavailable: 503,
+  service_failed: 502,
   service_exists: 409,
   bad_token: 409,
   limit_reached: 403,

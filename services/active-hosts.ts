@@ -56,7 +56,7 @@ export function hostEntryOf(value: Json): HostEntry | undefined {
 
 /** As it is stored: without what is undefined. */
 export function storedHost(entry: HostEntry): JsonObject {
-  return Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== undefined)) as JsonObject
+  return Object.fromEntries(Object.entries<Json>({ ...entry }).filter(([, value]) => value !== undefined))
 }
 
 const PAGE = 1_000

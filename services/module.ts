@@ -2,7 +2,7 @@ import type { ZodType } from 'zod'
 import type { ClusterKey } from '../auth/cluster-key'
 import type { Bans } from '../auth/bans'
 import type { LoginKeepers } from '../auth/keepers'
-import type { Principal } from '../auth/principal'
+import type { Principal, PrincipalToken } from '../auth/principal'
 import type { TokenKeeper } from '../auth/token-keeper'
 import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
 import type { Recorder } from './recorder'
@@ -38,7 +38,7 @@ export interface Listener {
   /** How often it says that it is there (KV4_HOST_BEAT_MS). */
   readonly beatMs: number
   /** Open at the moment. */
-  connections(): number
+  readonly connections: () => number
   readonly maxConnections: number
 }
 
@@ -67,6 +67,8 @@ export interface Route<Query = unknown, Body = unknown> {
   /** The path that this route answers, exactly; absent: every path that no other route of the service names. */
   readonly at?: string
   readonly access: Access
+  /** Bearers of tokens of these purposes may call it too, whatever `access` says. Absent: none may. */
+  readonly tokens?: readonly PrincipalToken['purpose'][]
   /** One line for docs/routes.md. */
   readonly summary: string
   readonly input?: RouteInput
@@ -154,14 +156,24 @@ export interface ServiceContext {
   readonly bans: Bans
   /** Where to count what `_stats` then tells. */
   readonly stats: Recorder
-  /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */
-  readonly onBackgroundError?: (error: unknown) => void
   /** How nodes of this platform know each other. */
   readonly cluster: ClusterKey
   /** Opens websockets to elsewhere. */
   readonly dial: SocketDialer
   /** What holds for external services. */
   readonly external: ExternalRules
+  /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */
+  readonly onBackgroundError?: (error: unknown) => void
+}
+
+/** What the server knows of external services, and `_host` has to ask when one registers. */
+export interface ExternalRules {
+  /** Whether the platform answers below this prefix itself. */
+  isOwn(prefix: string): boolean
+  /** @throws bad_request for a URL that calls are not sent to, whatever name it hides behind */
+  checkUrl(url: URL): Promise<void>
+  /** What calls to a host are signed with; made of the pepper, so that it is not in the store. */
+  callerKey(host: Key, salt: string): string
 }
 
 /** What a service's folder exports and services/catalog.ts lists. */

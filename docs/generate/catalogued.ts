@@ -33,6 +33,11 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
     dial() {
       throw new Error('a service that is only described opens no sockets')
     },
+    external: {
+      isOwn: () => false,
+      checkUrl: async () => undefined,
+      callerKey: () => '',
+    },
   }
   return {
     services: CATALOG.map((factory) => factory(context)),

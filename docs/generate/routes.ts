@@ -84,7 +84,7 @@ function describeSocket({ pattern, access, summary }: SocketRoute): string {
   return [`### Websocket \`${url}\`\n`, `${summary}\n`, `Access: **${access}**.\n`].join('\n')
 }
 
-function describeRoute(service: Service, { method, at, access, summary, input }: Route): string {
+function describeRoute(service: Service, { method, at, access, tokens = [], summary, input }: Route): string {
   const rows = [
     ...rowsOf('query', input?.query === undefined ? [] : fieldsOf(input.query)),
     ...rowsOf('body', input?.body === undefined ? [] : fieldsOf(input.body)),
@@ -92,7 +92,7 @@ function describeRoute(service: Service, { method, at, access, summary, input }:
   const parts = [
     `### ${method} /${service.prefix}${at ?? '/…'}\n`,
     `${summary}\n`,
-    `Access: **${access}**.${input?.body === undefined && method !== 'GET' ? ' A body is ignored.' : ''}\n`,
+    `Access: **${access}**${tokens.map((purpose) => `, or a ${purpose} token`).join('')}.${input?.body === undefined && method !== 'GET' ? ' A body is ignored.' : ''}\n`,
   ]
   if (rows.length > 0) parts.push(table(['Name', 'In', 'What'], rows))
   return parts.join('\n')

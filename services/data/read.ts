@@ -26,11 +26,12 @@ type Query = z.output<typeof Query>
 export const read = route({
   method: 'GET',
   access: 'account',
+  tokens: ['service'],
   summary:
     'The entry `k` (or `k2`, `k3`, `k4`), `at` an instant too. Without one the keys at the path, `as=values` or `as=datum`. `time_series=1`: the history, within `gs` and `ge`.',
   input: { query: Query },
-  async run({ bucket, path, query }) {
-    const place = { layer: dataLayer(query.l), path }
+  async run({ bucket, path, principal, query }) {
+    const place = { layer: dataLayer(query.l, principal), path }
     const selector = Selector.parse(query)
     if (query.time_series === true) {
       refuse(query, 'at')

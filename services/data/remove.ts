@@ -17,12 +17,13 @@ import { SELECTORS, Selector } from './selector'
 export const remove = route({
   method: 'DELETE',
   access: 'account',
+  tokens: ['service'],
   summary: 'Removes the entry `k` (or `k2`, `k3`, `k4`): 1. Without one, all entries at the path: how many.',
   input: { query: z.object({ ...SELECTORS, l: z.string().optional() }) },
   async run(request) {
     const { bucket, path, principal, query } = request
     const by = principal.login
-    const place = { layer: dataLayer(query.l), path }
+    const place = { layer: dataLayer(query.l, principal), path }
     const selector = Selector.parse(query)
     const expect = expectation(request)
     if (selector === undefined) {

@@ -22,6 +22,7 @@ export function write(method: 'PUT' | 'POST', requireVer: boolean): Route {
   return route({
     method,
     access: 'account',
+    tokens: ['service'],
     summary: 'Creates or replaces the entry `k`; answers what is stored, an object with its `_ver_`.',
     input: { query: Query, body: EntryBody },
     async run(request) {
@@ -29,7 +30,7 @@ export function write(method: 'PUT' | 'POST', requireVer: boolean): Route {
       const { key, value: sent, ...options } = newEntry(request.body, query)
       const { value, ver } = splitVer(sent)
       const condition = writeCondition(request, ver, requireVer)
-      const address = { layer: dataLayer(query.l), path, key }
+      const address = { layer: dataLayer(query.l, principal), path, key }
       const version = await put(bucket, address, value, { ...options, by: principal.login }, condition)
       return new Reply(withVer(version), { tag: VersionTag.of(version), created: version.op === 'create' })
     },

@@ -3,7 +3,7 @@ import { Key, Kv4Error, Layer, Path, type Bucket } from '../../core'
 import { activeHosts, SIGNAL, type ActiveHost } from '../active-hosts'
 import { route, type Method, type Route, type ServiceContext } from '../module'
 import { leastLoaded } from './least-loaded'
-import type { ServiceNames } from './service-names'
+import type { ServiceNames } from '../service-names'
 
 const Query = z.object({
   type: z.string().optional().describe('`signal`, `turn`, or the type of an external service'),

@@ -1,4 +1,4 @@
-import { BucketName, Key, Kv4Error, Layer, Path, isJsonObject, type Bucket, type Engine } from '../../core'
+import { BucketName, Key, Kv4Error, Layer, Path, isJsonObject, type Bucket, type Engine } from '../core'
 
 /** Longer than any outage: after it a service whose hosts are all gone was never there. */
 const REMEMBERED_MS = 24 * 3600_000
