@@ -10,7 +10,8 @@ import type { PinnedProcess } from '../pinned-process'
 const SECRET = 'bench-secret-0123456789'
 const EVERY_MS = 10_000
 const TIMEOUT_S = 30
-const CONNECTIONS = 32
+// Ten thousand clients would have one each; as many as keep the driver from being what is waited for.
+const CONNECTIONS = 256
 /** Long enough that every service heartbeats several times, and would be dead had it not. */
 const LEAST_SECONDS = 40
 const EMBEDDED = 10_000

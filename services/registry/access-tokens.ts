@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes } from 'node:crypto'
 import { BucketName, Key, isJsonObject } from '../../core'
 import type { Address, Bucket, Engine } from '../../core'
 import { PLACES } from './places'
@@ -34,6 +34,8 @@ export class AccessTokens {
   /** Given in this process, by a keyed digest of the credential: clients ask for one at each start. */
   readonly #given = new Map<string, AccessToken>()
   readonly #key = randomBytes(32)
+  /** Opened lately, by the key of the entry; holds only while the entry is the one that was opened. */
+  readonly #opened = new Map<string, { readonly n: number; readonly credential: UserSecret }>()
 
   constructor(engine: Engine) {
     this.#bucket = engine.bucket(BucketName.system)
@@ -61,12 +63,17 @@ export class AccessTokens {
     const version =
       (await this.#bucket.get(address)) ?? (await this.#bucket.get(address, { consistent: true }))
     if (!isJsonObject(version?.v) || typeof version.v.sealed !== 'string') return undefined
-    return unseal(text, version.v.sealed)
+    const opened = this.#opened.get(address.key)
+    if (opened?.n === version.n) return opened.credential
+    const credential = unseal(text, version.v.sealed)
+    if (this.#opened.size >= MAX_REMEMBERED) this.#opened.clear()
+    this.#opened.set(address.key, { n: version.n, credential })
+    return credential
   }
 }
 
 function addressOf(text: string): Address {
-  return { ...PLACES.tokens, key: Key.parse(createHash('sha256').update(text).digest('hex')) }
+  return { ...PLACES.tokens, key: Key.parse(hash('sha256', text, 'hex')) }
 }
 
 /** The token has 256 random bits, so one keyed hash makes a key of it; not the hash that it is stored at. */
