@@ -19,7 +19,7 @@ describe.each(STORES)('_stats on %s', (_name, start) => {
   let platform: Platform
   let sys: Client
   let async: Client
-  const asyncName = 'async'
+  const asyncName = 'holder'
 
   beforeAll(async () => {
     couch = await start()
