@@ -1,6 +1,8 @@
 import { z } from 'zod'
-import { Key, Kv4Error, Path, isJsonObject, type Aggregate, type Json } from '../../core'
+import type { Principal } from '../../auth/principal'
+import { Key, Kv4Error, Path, isJsonObject, type Aggregate, type Json, type Layer } from '../../core'
 import { Reply, route, type Route } from '../module'
+import { tokenLayer } from '../token-layer'
 import { Measurement } from './measurement'
 import { instant } from './instant'
 
@@ -26,10 +28,13 @@ export function write(method: 'PUT' | 'POST'): Route {
   return route({
     method,
     access: 'account',
+    tokens: ['service'],
     summary: 'Records a sample of a measurement `l` of your own, against the path, for `k`.',
     input: { query: z.object({ l: z.string().optional() }), body: Body },
     async run({ bucket, path, principal, query, body }) {
-      const layer = Measurement.own(text(body?.l, 'l') ?? query.l)
+      const asked = text(body?.l, 'l') ?? query.l
+      const layer =
+        principal.token === undefined ? Measurement.own(asked) : serviceMeasurement(principal, asked)
       if (path === Path.root) throw new Kv4Error('bad_segment', { fields: { reason: 'what is measured?' } })
       const key = Key.parse(text(body?.k, 'k') ?? principal.login)
       const value = sampleValue(body?.v)
@@ -42,6 +47,12 @@ export function write(method: 'PUT' | 'POST'): Route {
       return new Reply(answer, { created: true })
     },
   })
+}
+
+/** What an external service measures of its callers: under the names that it registered. @throws forbidden */
+function serviceMeasurement(principal: Principal, asked: string | undefined): Layer {
+  const layer = Measurement.layer(asked)
+  return tokenLayer(principal, layer) ?? layer
 }
 
 function text(value: unknown, name: string): string | undefined {
