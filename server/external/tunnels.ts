@@ -15,7 +15,7 @@ import { returnedHeaders } from './call-headers'
 import type { ExternalCall, ExternalServices } from './external-services'
 
 /** An open socket's caller is looked at again this often: one who may no longer call loses it. */
-const REVIEW_MS = 5_000
+const REVIEW_MS = 1_000
 /** Bytes of the answer of a service that does not want the socket. */
 const MAX_REFUSAL = 64 * 1024
 
@@ -69,12 +69,10 @@ export class Tunnels {
 
     const id = requestId(request.headers['x-request-id'])
     const asked: ExternalCall = { request, call, principal, requestId: id }
-    const gone = new Promise<never>((_, reject) =>
-      socket.once('close', () => reject(new CallerGone(undefined))),
-    )
-    gone.catch(() => undefined)
+    const gone = new AbortController()
+    socket.once('close', () => gone.abort(new CallerGone(undefined)))
     const answer = await services.send(asked, false, (_host, head) =>
-      Promise.race([handshake(services.fresh, head), gone]),
+      handshake(services.fresh, head, gone.signal),
     )
     const headers = returnedHeaders(answer.headers, { requestId: id, crossOrigin: false, last: false })
     if (answer.kind === 'refused') {
@@ -151,6 +149,7 @@ function withoutLength(headers: readonly string[]): string[] {
 function handshake(
   agent: Dispatcher,
   { origin, path, headers }: { origin: string; path: string; headers: Record<string, string | string[]> },
+  gone: AbortSignal,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     let refusal: { readonly status: number; readonly headers: IncomingHttpHeaders } | undefined
@@ -162,6 +161,11 @@ function handshake(
     agent.dispatch(
       { origin, path, method: 'GET', headers, upgrade: 'websocket' },
       {
+        onRequestStart(controller) {
+          const abort = () => controller.abort(gone.reason as Error)
+          if (gone.aborted) abort()
+          else gone.addEventListener('abort', abort, { once: true })
+        },
         onRequestUpgrade(_controller, status, headers, socket) {
           if (status === 101) resolve({ kind: 'open', headers, socket })
           else {
