@@ -1,5 +1,6 @@
 import { BucketName, Key, Layer, Path } from '../core'
 import { isJsonObject, type Engine, type Json, type JsonObject, type Place, type Version } from '../core'
+import type { Recorder } from './recorder'
 
 /**
  * Who is there: nodes of the platform and external services, one entry each in `$sys` at `/runtime/hosts/active`, layer
@@ -57,6 +58,15 @@ export function hostEntryOf(value: Json): HostEntry | undefined {
 /** As it is stored: without what is undefined. */
 export function storedHost(entry: HostEntry): JsonObject {
   return Object.fromEntries(Object.entries<Json>({ ...entry }).filter(([, value]) => value !== undefined))
+}
+
+/**
+ * Counts what somebody said on the host bus: measurement `router:pkt` of `/runtime/hosts/active` in `$sys`, under the
+ * host's key, its bytes.
+ */
+export function countBusPacket(stats: Recorder, key: Key, said: Json): void {
+  const bytes = Buffer.byteLength(JSON.stringify(said))
+  stats.record(BucketName.system, ACTIVE_HOSTS.path, 'router:pkt', key, bytes)
 }
 
 const PAGE = 1_000

@@ -8,6 +8,7 @@ import { mixed } from './mixed'
 import { put } from './put'
 import { registry } from './registry'
 import { sessionCache } from './session-cache'
+import { stats } from './stats'
 import { tenants } from './tenants'
 
 /** In the order of the table. */
@@ -17,6 +18,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   mixed,
   latest,
   tenants,
+  stats,
   couch,
   registry,
   form,

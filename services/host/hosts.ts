@@ -15,12 +15,14 @@ import {
   ACTIVE_HOSTS,
   SIGNAL,
   activeHosts,
+  countBusPacket,
   hostEntryOf,
   hostKey,
   storedHost,
   type HostEntry,
 } from '../active-hosts'
 import type { ExternalRules } from '../module'
+import type { Recorder } from '../recorder'
 import type { ServiceNames } from '../service-names'
 
 const HOST = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
@@ -71,6 +73,7 @@ export interface HostsOptions {
   readonly engine: Engine
   readonly external: ExternalRules
   readonly names: ServiceNames
+  readonly stats: Recorder
 }
 
 /** The hosts of external services: what they say of themselves, checked. */
@@ -83,7 +86,7 @@ export class Hosts {
    *   caller's token is not for
    */
   async register(name: string, asked: Registration, principal: Principal): Promise<Registered> {
-    const { engine, external, names } = this.options
+    const { engine, external, names, stats } = this.options
     const { prefix, type = prefix.slice(1), lapse = DEFAULT_LAPSE } = asked
     const key = externalKey(name, prefix, principal)
     if (external.isOwn(prefix) || type === SIGNAL)
@@ -112,6 +115,7 @@ export class Hosts {
         }),
       { by: principal.login, ttl: lapse * 1000 },
     )
+    countBusPacket(stats, key, version.v)
     const entry = hostEntryOf(version.v)!
     return { ...entry, version, key: external.callerKey(key, entry.salt!) }
   }

@@ -12,10 +12,10 @@ import { ServiceNames } from '../service-names'
  * entry per node or host of an external service in `$sys`, which lapses unless it is refreshed.
  */
 export function host(context: ServiceContext): Service {
-  const { engine, node, epoch, external, tokens, onBackgroundError = () => undefined } = context
-  const beat = new NodeBeat({ engine, node, epoch, onBackgroundError })
+  const { engine, node, epoch, external, tokens, stats, onBackgroundError = () => undefined } = context
+  const beat = new NodeBeat({ engine, node, epoch, stats, onBackgroundError })
   const names = new ServiceNames(engine)
-  const hosts = new Hosts({ engine, external, names })
+  const hosts = new Hosts({ engine, external, names, stats })
   return {
     name: 'host',
     prefix: '_host',

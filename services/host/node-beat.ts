@@ -1,7 +1,15 @@
 import { performance } from 'node:perf_hooks'
 import { BucketName, type Bucket, type Engine } from '../../core'
-import { ACTIVE_HOSTS, SIGNAL, hostKey, storedHost, type HostEntry } from '../active-hosts'
+import {
+  ACTIVE_HOSTS,
+  SIGNAL,
+  countBusPacket,
+  hostKey,
+  storedHost,
+  type HostEntry,
+} from '../active-hosts'
 import type { Listener } from '../module'
+import type { Recorder } from '../recorder'
 
 /** An entry lapses after so many beats that did not come. */
 export const BEATS_TO_LIVE = 3
@@ -12,6 +20,7 @@ export interface NodeBeatOptions {
   readonly engine: Engine
   readonly node: string
   readonly epoch: string
+  readonly stats: Recorder
   readonly onBackgroundError: (error: unknown) => void
 }
 
@@ -55,10 +64,9 @@ export class NodeBeat {
     // One after another: a beat that the store took long for is not overtaken.
     return (this.#write = this.#write.then(async () => {
       try {
-        await this.#bucket.put(this.#address, storedHost(this.#entry(listener)), {
-          by: BY,
-          ttl: BEATS_TO_LIVE * listener.beatMs,
-        })
+        const said = storedHost(this.#entry(listener))
+        await this.#bucket.put(this.#address, said, { by: BY, ttl: BEATS_TO_LIVE * listener.beatMs })
+        countBusPacket(this.options.stats, this.#address.key, said)
       } catch (error) {
         this.options.onBackgroundError(error)
       }

@@ -8,7 +8,7 @@ import { SYS_SECRET, ask } from '../server/world'
 /** Promise 21: a crash loses at most one interval of what was counted, and nothing is ever counted twice. */
 
 const ROUNDS = Number(process.env['KV4_TEST_STATS_ROUNDS'] ?? 6)
-const FLUSH_MS = 250
+const FLUSH_MS = 400
 
 const sys = '$sys:' + SYS_SECRET
 let directory: string
