@@ -1,13 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { BucketName, type Bucket, type Engine } from '../../core'
-import {
-  ACTIVE_HOSTS,
-  SIGNAL,
-  countBusPacket,
-  hostKey,
-  storedHost,
-  type HostEntry,
-} from '../active-hosts'
+import { ACTIVE_HOSTS, SIGNAL, countBusPacket, hostKey, storedHost, type HostEntry } from '../active-hosts'
 import type { Listener } from '../module'
 import type { Recorder } from '../recorder'
 
