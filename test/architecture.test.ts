@@ -13,6 +13,7 @@ const ROOMS = [
   'client',
   'service',
   'session-cache',
+  'examples',
   'docs',
   'bench',
 ] as const
@@ -30,6 +31,8 @@ const MAY: Readonly<Record<Room, { readonly rooms: readonly Room[]; readonly typ
   client: { rooms: ['client'] },
   // A library of its own, for other processes too.
   'session-cache': { rooms: ['session-cache', 'core'] },
+  // Programs of their own: they know what is published to them.
+  examples: { rooms: ['examples', 'service', 'client', 'session-cache'] },
   docs: { rooms: ['docs', 'server', 'services', 'auth', 'core'] },
   bench: { rooms: [...ROOMS] },
 }
