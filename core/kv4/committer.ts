@@ -60,8 +60,8 @@ const MAX_BACKOFF_MS = 50
  * does not know, gives each write its number, and commits; a write whose number somebody else took goes into the next
  * batch with a fresh head.
  *
- * A write is refused only on a head that was read for it or that nobody else can have moved, and only after the
- * writes before it in its batch are durable, since it may rest on them.
+ * A write is refused, or found to have nothing to remove, only on a head that was read for it or that nobody else can
+ * have moved, and only after the writes before it in its batch are durable, since it may rest on them.
  */
 export class Committer {
   #queue: Queued[] = []
@@ -177,7 +177,7 @@ export class Committer {
       const heads = await this.#heads(batch)
       let plans = this.#plan(batch, heads)
       const doubtful = batch.filter(
-        (queued, i) => queued.entry && 'refusal' in plans[i]! && !heads.get(queued.id)!.fresh,
+        (queued, i) => queued.entry && !('write' in plans[i]!) && !heads.get(queued.id)!.fresh,
       )
       if (doubtful.length > 0) {
         await this.#readHeads(doubtful, heads)

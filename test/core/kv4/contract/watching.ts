@@ -199,6 +199,19 @@ export function watchingContract(bench: EngineBench): void {
       expect((await there.put(k, 4, { by, expect: 'absent' })).op).toBe('create')
     })
 
+    bench.test('a removal finds what the other has just made', async () => {
+      const here = await bench.bucket()
+      const there = bench.other(here)
+      for (const layer of [DATA, CURRENT])
+        for (let i = 0; i < 10; i++) {
+          const k = at('/made', `k${i}`, layer)
+          expect(await there.get(k)).toBeUndefined()
+          await here.put(k, i, { by })
+          expect((await there.remove(k, { by }))?.op).toBe('delete')
+          expect(await here.get(k, { consistent: true })).toBeUndefined()
+        }
+    })
+
     bench.test('a watcher on one sees the writes of both', async () => {
       const here = await bench.bucket()
       const there = bench.other(here)
