@@ -35,6 +35,7 @@ export interface EngineOptions {
 
 const DEFAULTS = { idleMs: 5 * 60_000, cacheBytes: 256 * 1024 * 1024, graceMs: 10_000, sweepMs: 500 }
 const BUCKET_CACHE_BYTES = 32 * 1024 * 1024
+const SWEEP_RETRY_MS = 5_000
 
 /** An engine with what its operator's side needs beside the public face. */
 export interface RunningEngine extends Engine {
@@ -96,14 +97,11 @@ class Kv4Engine implements RunningEngine, BucketHost {
   }
 
   async drop(name: BucketName): Promise<boolean> {
-    const opening = this.#opening.get(name)
-    if (opening !== undefined) await opening.catch(() => undefined)
-    const open = this.#open.get(name)
-    if (open !== undefined) {
-      this.#discard(open)
-      await open.close()
-    }
-    return this.#store.drop(name)
+    await this.#letGo(name)
+    const dropped = await this.#store.drop(name)
+    // A call that came meanwhile opened it once more: its cache must not outlive it.
+    await this.#letGo(name)
+    return dropped
   }
 
   list(): AsyncIterable<BucketName> {
@@ -177,7 +175,8 @@ class Kv4Engine implements RunningEngine, BucketHost {
     this.#open.set(name, bucket)
     // What lapsed while nobody looked is found by the first sweep.
     this.#lapse(bucket, 0)
-    if (this.#open.size > this.#options.maxOpenBuckets) this.#closeLeastUsed()
+    // Only when those who asked for a bucket have begun to use it: until then it looks idle.
+    if (this.#open.size > this.#options.maxOpenBuckets) setImmediate(() => this.#closeLeastUsed())
     return bucket
   }
 
@@ -192,6 +191,14 @@ class Kv4Engine implements RunningEngine, BucketHost {
     this.#pruner.forget(bucket)
   }
 
+  async #letGo(name: BucketName): Promise<void> {
+    await this.#opening.get(name)?.catch(() => undefined)
+    const open = this.#open.get(name)
+    if (open === undefined) return
+    this.#discard(open)
+    await open.close()
+  }
+
   #closeQuietly(bucket: OpenBucket): void {
     this.#discard(bucket)
     bucket.close().catch(this.#options.onBackgroundError)
@@ -199,8 +206,9 @@ class Kv4Engine implements RunningEngine, BucketHost {
 
   /** A tenth at once, so that a full house does not sort itself at every new guest. */
   #closeLeastUsed(): void {
-    const idle = [...this.#open.values()].filter((bucket) => bucket.idle).sort((a, b) => a.usedAt - b.usedAt)
     const surplus = this.#open.size - this.#options.maxOpenBuckets
+    if (surplus <= 0) return
+    const idle = [...this.#open.values()].filter((bucket) => bucket.idle).sort((a, b) => a.usedAt - b.usedAt)
     for (const bucket of idle.slice(0, surplus + Math.floor(this.#options.maxOpenBuckets / 10)))
       this.#closeQuietly(bucket)
   }
@@ -219,6 +227,8 @@ class Kv4Engine implements RunningEngine, BucketHost {
     const idleSince = this.clock() - this.#options.idleMs
     for (const bucket of this.#open.values())
       if (bucket.usedAt < idleSince && bucket.idle) this.#closeQuietly(bucket)
+    // Those that were all in use when the last one opened.
+    this.#closeLeastUsed()
     this.#maintenance = this.#sweep()
       .catch(this.#options.onBackgroundError)
       .finally(() => (this.#maintenance = undefined))
@@ -234,7 +244,10 @@ class Kv4Engine implements RunningEngine, BucketHost {
         if (bucket.nextLapse === Infinity) this.#lapsing.delete(bucket)
       } catch (error) {
         if (isKv4Error(error, 'bucket_not_found')) this.#discard(bucket)
-        else this.#options.onBackgroundError(error)
+        else {
+          this.#lapse(bucket, now + SWEEP_RETRY_MS)
+          this.#options.onBackgroundError(error)
+        }
       } finally {
         bucket.active--
       }

@@ -1,0 +1,131 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { RunningEngine } from '../../../core'
+import { BucketName, Kv4Error, createEngine } from '../../../core'
+import type { EmbeddedStore } from '../../../core/store/embedded/embedded-store'
+import { openEmbeddedStore } from '../../../core/store/embedded'
+import type { BucketStore, Store } from '../../../core/store/store'
+import { TestClock, at, code } from './contract/bench'
+
+const by = 'elena'
+
+async function ended(events: AsyncIterable<unknown>): Promise<void> {
+  for await (const event of events) throw new Error(`not asked for: ${JSON.stringify(event)}`)
+}
+
+function named(name: string): BucketName {
+  return BucketName.of('engine', name)
+}
+
+describe('the engine of many buckets', () => {
+  let directory: string
+  let store: EmbeddedStore
+  let engine: RunningEngine
+  const clock = new TestClock()
+  const errors: unknown[] = []
+  let failing = false
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'kv4-engine-'))
+    store = await openEmbeddedStore({
+      directory,
+      onFatal: (error) => {
+        throw error
+      },
+    })
+    errors.length = 0
+    engine = createEngine({
+      store: sometimesAway(store),
+      node: 'a',
+      clock: clock.now,
+      sweepMs: 0,
+      maxOpenBuckets: 2,
+      onBackgroundError: (error) => errors.push(error),
+    })
+  })
+
+  afterEach(async () => {
+    await engine.close()
+    await rm(directory, { recursive: true, force: true })
+  })
+
+  function sometimesAway(real: Store): Store {
+    const away = (handle: BucketStore): BucketStore =>
+      new Proxy(handle, {
+        get(target, name) {
+          if (failing && name === 'expiring')
+            return async () => {
+              throw new Kv4Error('store_unavailable')
+            }
+          const member = Reflect.get(target, name, target) as unknown
+          return typeof member === 'function' ? (member.bind(target) as unknown) : member
+        },
+      })
+    return new Proxy(real, {
+      get(target, name) {
+        if (name === 'open') return async (bucket: BucketName) => away(await target.open(bucket))
+        const member = Reflect.get(target, name, target) as unknown
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member
+      },
+    })
+  }
+
+  test('a bucket opens though all that are open are in use', async () => {
+    const abort = new AbortController()
+    const watchers: Promise<void>[] = []
+    for (const name of ['a', 'b']) {
+      await engine.create(named(name))
+      watchers.push(ended(engine.bucket(named(name)).watch({}, { signal: abort.signal })))
+    }
+    await engine.create(named('c'))
+    const third = engine.bucket(named('c'))
+    for (let i = 1; i <= 3; i++) expect(await third.put(at('/a', 'k'), i, { by })).toMatchObject({ n: i })
+    expect((await third.get(at('/a', 'k')))?.v).toBe(3)
+    abort.abort()
+    await Promise.all(watchers)
+  })
+
+  test('many buckets asked for at once all answer, and the surplus closes', async () => {
+    const names = Array.from({ length: 30 }, (_, i) => named(`n${i}`))
+    for (const name of names) await engine.create(name)
+    await Promise.all(names.map((name) => engine.bucket(name).put(at('/a', 'k'), 1, { by })))
+    for (const name of names) expect((await engine.bucket(name).get(at('/a', 'k')))?.v).toBe(1)
+    await engine.create(named('last'))
+    await engine.bucket(named('last')).get(at('/a', 'k'))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(engine.openBuckets).toBeLessThanOrEqual(2)
+    expect(errors).toEqual([])
+  })
+
+  test('what is asked of a bucket while it is dropped leaves nothing of it behind', async () => {
+    const name = named('d')
+    const bucket = engine.bucket(name)
+    for (let round = 0; round < 5; round++) {
+      await engine.create(name)
+      await bucket.put(at('/a', 'k'), round, { by })
+      const dropping = engine.drop(name)
+      await Promise.allSettled([bucket.get(at('/a', 'k')), bucket.put(at('/a', 'l'), round, { by })])
+      expect(await dropping).toBe(true)
+      expect(await code(bucket.get(at('/a', 'k')))).toBe('bucket_not_found')
+      await engine.create(name)
+      expect(await bucket.get(at('/a', 'k'))).toBeUndefined()
+      expect(await bucket.get(at('/a', 'l'))).toBeUndefined()
+      await engine.drop(name)
+    }
+  })
+
+  test('a sweep that the store refused is made up for', async () => {
+    await engine.create(named('s'))
+    const bucket = engine.bucket(named('s'))
+    await bucket.put(at('/a', 'k'), 1, { by, ttl: 1_000 })
+    clock.forward(2_000)
+    failing = true
+    await engine.sweep()
+    expect(errors).toHaveLength(1)
+    failing = false
+    clock.forward(10_000)
+    await engine.sweep()
+    expect((await bucket.history(at('/a', 'k'))).items.map(({ op }) => op)).toEqual(['delete', 'create'])
+  })
+})
