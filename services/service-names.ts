@@ -1,8 +1,19 @@
-import { BucketName, Key, Kv4Error, Layer, Path, isJsonObject, type Bucket, type Engine } from '../core'
+import {
+  BucketName,
+  Key,
+  Kv4Error,
+  Layer,
+  Path,
+  isJsonObject,
+  type Bucket,
+  type Engine,
+  type Entry,
+} from '../core'
 
 /** Longer than any outage: after it a service whose hosts are all gone was never there. */
 const REMEMBERED_MS = 24 * 3600_000
 const RENEWED_EVERY_MS = 3600_000
+const MOST = 10_000
 
 const { account: BY } = BucketName.owner(BucketName.system)
 const PLACE = { layer: Layer.parse('*host'), path: Path.parse('/runtime/services/known') } as const
@@ -43,12 +54,16 @@ export class ServiceNames {
   }
 
   async has(prefix: string): Promise<boolean> {
-    return (await this.#bucket.get({ ...PLACE, key: Key.parse(prefix) })) !== undefined
+    return (await this.#known()).some(({ key }) => key === prefix)
   }
 
   async hasType(type: string): Promise<boolean> {
-    const { items } = await this.#bucket.entries(PLACE)
-    return items.some(({ version }) => typeOf(version.v) === type)
+    return (await this.#known()).some(({ version }) => typeOf(version.v) === type)
+  }
+
+  // The listing is in the cache, whatever strangers ask for; what is not there would be looked for one by one.
+  async #known(): Promise<readonly Entry[]> {
+    return (await this.#bucket.entries(PLACE, { limit: MOST })).items
   }
 }
 

@@ -3,7 +3,9 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { BucketName } from '../../../core'
 import { HostPresence } from '../../../service'
+import { ACTIVE_HOSTS, hostKey, storedHost } from '../../../services/active-hosts'
 import type { Platform } from '../../platform'
 import { makeAccount, register, startHost, startOpenPlatform } from './world'
 
@@ -163,6 +165,45 @@ test('`_host?type=` names the least loaded host by what it says that clients rea
   await put('two', { ...v, load: 0.1, public: 'turn:two.example.com:3478' })
   expect(await sys.ok(sys.get('/_host?type=turn'))).toBe('turn:two.example.com:3478')
   expect(await sys.ok(sys.get('/_host/best/turn'))).toBe('turn:two.example.com:3478')
+})
+
+test('an address is looked at again when the connection is made, whatever the registration said', async () => {
+  const { sys } = platform
+  await register(platform, { host: 'one', prefix: '_video', url: 'http://127.0.0.1:9000' })
+  // As a name that has changed its mind, or a store that somebody has written into.
+  for (const url of [
+    'http://169.254.169.254',
+    'http://[::1]:9000',
+    'http://0.0.0.0:9000',
+    'http://no-such-name.invalid',
+  ]) {
+    await platform.engine
+      .bucket(BucketName.system)
+      .put(
+        { ...ACTIVE_HOSTS, key: hostKey('one', 'video') },
+        storedHost({ type: 'video', url, load: 0, prefix: '_video', layers: [], salt: 's' }),
+        { by: '$sys', ttl: 60_000 },
+      )
+    expect([url, await sys.error(sys.get('/_video/x'))]).toEqual([url, '503 service_unavailable'])
+  }
+})
+
+test('a redirect is the caller’s answer: nobody follows it', async () => {
+  const { sys, url } = platform
+  const secret = await startHost()
+  const host = await startHost((_request, response) => {
+    response.writeHead(302, { location: `${secret.url}/private` })
+    response.end()
+  })
+  await register(platform, { host: 'one', prefix: '_video', url: host.url })
+  const answer = await fetch(`${url}/_video/x`, {
+    redirect: 'manual',
+    headers: { Authorization: 'Basic ' + Buffer.from(`${sys.user}:${sys.password}`).toString('base64') },
+  })
+  expect([answer.status, answer.headers.get('location')]).toEqual([302, `${secret.url}/private`])
+  expect(secret.seen).toEqual([])
+  await host.close()
+  await secret.close()
 })
 
 test('a host that stops refreshing is out; its service is unavailable, not unknown', async () => {
