@@ -74,7 +74,7 @@ export class SignalClient {
       }
       this.#connect().catch((error: unknown) => {
         this.#ended = true
-        settle(() => reject(error))
+        settle(() => reject(error instanceof Error ? error : new Error(String(error))))
       })
     })
   }

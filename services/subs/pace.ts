@@ -43,7 +43,8 @@ export class Pace {
   readonly #messages: Credit
   readonly #bytes: Credit
   #uncounted = 0
-  #resume: NodeJS.Timeout | undefined
+  #until = 0
+  #timer: NodeJS.Timeout | undefined
 
   constructor(
     private readonly socket: Pick<Socket, 'pause' | 'resume'>,
@@ -68,18 +69,29 @@ export class Pace {
   }
 
   end(): void {
-    clearTimeout(this.#resume)
+    clearTimeout(this.#timer)
   }
 
   #pause(ms: number): void {
-    if (ms === 0 || this.#resume !== undefined) return
+    if (ms === 0) return
+    // What was read already goes on arriving, and makes it longer.
+    this.#until = Math.max(this.#until, this.now() + ms)
+    if (this.#timer !== undefined) return
     this.socket.pause()
-    this.#resume = setTimeout(
+    this.#wait()
+  }
+
+  #wait(): void {
+    this.#timer = setTimeout(
       () => {
-        this.#resume = undefined
+        if (this.now() < this.#until) {
+          this.#wait()
+          return
+        }
+        this.#timer = undefined
         this.socket.resume()
       },
-      Math.max(SHORTEST_PAUSE_MS, ms),
+      Math.max(SHORTEST_PAUSE_MS, this.#until - this.now()),
     )
   }
 }
