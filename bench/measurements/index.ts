@@ -9,6 +9,7 @@ import { put } from './put'
 import { registry } from './registry'
 import { sessionCache } from './session-cache'
 import { stats } from './stats'
+import { signal } from './signal'
 import { tenants } from './tenants'
 
 /** In the order of the table. */
@@ -21,6 +22,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   stats,
   couch,
   registry,
+  signal,
   form,
   json,
   sessionCache,
