@@ -54,7 +54,7 @@ test('the service reads and writes its layers there, in the caller’s name; `_d
   expect(await lily.ok(lily.get('/_stats/rooms/blue?l=video:minutes'))).toMatchObject({ sum: 5, count: 1 })
   expect(await elena.ok(elena.get<string[]>('/_ds'))).not.toContain('*video:rooms')
   expect(await ask(token, 'DELETE', '/_data/rooms/blue?l=*video:rooms&k=size')).toBe('ok')
-  const rows = await platform.engine.bucket(host.seen.length > 0 ? bucketOf() : bucketOf()).history({
+  const rows = await platform.engine.bucket(bucketOf()).history({
     layer: '*video:rooms' as never,
     path: '/rooms/blue' as never,
     key: 'size' as never,
