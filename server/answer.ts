@@ -22,7 +22,7 @@ const CROSS_ORIGIN = [
 /** Browsers' preflight: contract §1. Credentials travel in `Authorization`, never in cookies, so any origin may ask. */
 export const PREFLIGHT = [
   'Access-Control-Allow-Headers',
-  'Authorization, Content-Type, X-Requested-With, If-Match, If-None-Match, X-Request-Id, Idempotency-Key',
+  'Authorization, Content-Type, X-Requested-With, If-Match, If-None-Match, X-Request-Id',
   'Access-Control-Allow-Methods',
   'GET, HEAD, PUT, POST, DELETE, OPTIONS',
   'Access-Control-Max-Age',

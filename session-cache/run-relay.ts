@@ -38,12 +38,14 @@ export async function startTier(configurationFile: string, log: TierLog = jsonLo
  * when it has ended.
  */
 export async function runRelay(configurationFile: string): Promise<void> {
-  const tier = await startTier(configurationFile)
-  await new Promise<void>((stop) => {
+  // Before it says that it listens, so that no signal finds nobody.
+  const told = new Promise<void>((stop) => {
     process.once('SIGTERM', () => stop())
     process.once('SIGINT', () => stop())
     process.once('disconnect', () => stop())
   })
+  const tier = await startTier(configurationFile)
+  await told
   await tier.close()
 }
 

@@ -80,12 +80,25 @@ export class BucketCache {
     if (--pending.readers === 0 && this.#pendingReads.get(id) === pending) this.#pendingReads.delete(id)
   }
 
-  /** Takes what the store said to a read, unless something newer is known; what the caller should answer. */
-  settle(id: string, pending: PendingRead, version: Version | undefined, keep: boolean): Version | undefined {
+  /**
+   * Takes what the store said to a read, unless something newer is known; what the caller should answer. `storeDecides`:
+   * others write too, and the caller asked past the cache, so that an older answer means that the bucket or the entry
+   * was made anew, unless it was overtaken while it was under way.
+   */
+  settle(
+    id: string,
+    pending: PendingRead,
+    version: Version | undefined,
+    { keep, storeDecides }: { readonly keep: boolean; readonly storeDecides: boolean },
+  ): Version | undefined {
     this.abandon(id, pending)
     const known = this.get(id)
-    if (known !== undefined && (known.version?.n ?? 0) >= (version?.n ?? 0))
-      return keep ? known.version : version
+    const ahead = (known?.version?.n ?? 0) - (version?.n ?? 0)
+    if (known !== undefined && ahead >= 0) {
+      if (!storeDecides || pending.overtaken) return keep ? known.version : version
+      if (ahead > 0) this.forget(id)
+      return version
+    }
     // Known but older: newer knowledge always replaces older, even while the feed is silent.
     if ((keep && !pending.overtaken) || known !== undefined) this.#keep(id, version)
     return version

@@ -51,6 +51,8 @@ const MAX_BATCH = 500
 const MAX_BATCH_BYTES = 1024 * 1024
 const GATHER_PART = 0.5
 const LULL_MS = 1
+const MAX_QUEUED = 20_000
+const MAX_QUEUED_BYTES = 64 * 1024 * 1024
 const MAX_ATTEMPTS = 100
 const BACKOFF_AFTER = 3
 const MAX_BACKOFF_MS = 50
@@ -66,6 +68,7 @@ const MAX_BACKOFF_MS = 50
 export class Committer {
   #queue: Queued[] = []
   #running: Promise<void> | undefined
+  #queuedBytes = 0
   /** Callers lately seen at once. */
   #recent = 0
   #lastMs = 0
@@ -110,6 +113,14 @@ export class Committer {
   }
 
   #enqueue(queued: Queued): void {
+    // A store that hangs must not fill the memory with what waits for it.
+    if (this.#queue.length >= MAX_QUEUED || this.#queuedBytes + queued.size > MAX_QUEUED_BYTES) {
+      queued.reject(
+        new Kv4Error('overloaded', { retryAfter: 1, detail: 'too many writes wait for the store' }),
+      )
+      return
+    }
+    this.#queuedBytes += queued.size
     this.#queue.push(queued)
     this.#running ??= this.#run()
   }
@@ -120,6 +131,7 @@ export class Committer {
     while (this.#queue.length > 0) {
       await this.#gather()
       const batch = this.#takeBatch()
+      for (const { size } of batch) this.#queuedBytes -= size
       const startedAt = performance.now()
       await this.#commitBatch(batch)
       this.#lastMs = performance.now() - startedAt
@@ -263,6 +275,7 @@ export class Committer {
         queued.resolve(plan.version)
       }
     })
+    for (const { size } of again) this.#queuedBytes += size
     if (again.length > 0) this.#queue = again.concat(this.#queue)
   }
 }

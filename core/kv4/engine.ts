@@ -182,6 +182,8 @@ class Kv4Engine implements RunningEngine, BucketHost {
 
   #lapse(bucket: OpenBucket, exp: number): void {
     bucket.nextLapse = Math.min(bucket.nextLapse, exp)
+    // Heard of late, after a sweep that looked further: the next one has to look there again.
+    if (bucket.sweptUpTo !== undefined && bucket.sweptUpTo >= exp) bucket.sweptUpTo = exp - 1
     this.#lapsing.add(bucket)
   }
 
@@ -247,11 +249,13 @@ class Kv4Engine implements RunningEngine, BucketHost {
         else {
           this.#lapse(bucket, now + SWEEP_RETRY_MS)
           this.#options.onBackgroundError(error)
+          // The other buckets would wait as long for the same store.
+          if (isKv4Error(error, 'store_unavailable')) return
         }
       } finally {
         bucket.active--
       }
     }
-    await this.#pruner.run(() => this.#closing)
+    await this.#pruner.run(() => this.#closing, this.#options.onBackgroundError)
   }
 }

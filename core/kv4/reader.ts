@@ -51,9 +51,9 @@ export async function readHeads(
     unknown.forEach(({ id }, i) => bucket.cache.abandon(id, pending[i]!))
     throw error
   }
-  const keep = bucket.fresh
+  const how = { keep: bucket.fresh, storeDecides: consistent && !bucket.options.features.exclusive }
   unknown.forEach(
-    ({ index, id }, i) => (found[index] = bucket.cache.settle(id, pending[i]!, versions[i], keep)),
+    ({ index, id }, i) => (found[index] = bucket.cache.settle(id, pending[i]!, versions[i], how)),
   )
   return found
 }

@@ -1,3 +1,4 @@
+import { isKv4Error } from '../errors'
 import type { Address } from './address'
 import { addressId } from './address'
 import { versionAsOf } from './history'
@@ -9,6 +10,7 @@ import type { Version } from './version'
 const DAY_MS = 24 * 3600 * 1000
 const SAMPLES_AT_ONCE = 1_000
 const BY_AGE_EVERY_MS = 60_000
+const RETRY_MS = 5_000
 /**
  * On a store that other processes write to, a forgotten version's number could be taken again by a node that has not
  * heard of its successors. No node believes its cache for longer than its grace, so nothing is forgotten before this.
@@ -47,7 +49,8 @@ export class Pruner {
     for (const [id, due] of this.#due) if (due.bucket === bucket) this.#due.delete(id)
   }
 
-  async run(stopped: () => boolean): Promise<void> {
+  /** What could not be pruned is tried again. */
+  async run(stopped: () => boolean, onError: (error: unknown) => void): Promise<void> {
     const now = this.clock()
     for (const [id, due] of this.#due) {
       if (stopped()) return
@@ -56,6 +59,11 @@ export class Pruner {
       due.bucket.active++
       try {
         await this.#prune(due.bucket, due.address, now)
+      } catch (error) {
+        if (isKv4Error(error, 'bucket_not_found')) continue
+        if (!this.#due.has(id)) this.#due.set(id, { ...due, at: now + RETRY_MS })
+        onError(error)
+        if (isKv4Error(error, 'store_unavailable')) return
       } finally {
         due.bucket.active--
       }

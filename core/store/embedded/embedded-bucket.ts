@@ -1,3 +1,4 @@
+import { Kv4Error } from '../../errors'
 import type { Address, Place } from '../../kv4/address'
 import type { Key } from '../../kv4/key'
 import type { Layer } from '../../kv4/layer'
@@ -274,7 +275,8 @@ export class EmbeddedBucket implements BucketStore {
   #check(): void {
     this.state.check()
     // Another handle may be giving out the numbers of the feed by now.
-    if (this.#closed.signal.aborted) throw new Error('this handle on a bucket is closed')
+    if (this.#closed.signal.aborted)
+      throw new Kv4Error('store_unavailable', { retryAfter: 1, detail: 'this handle on a bucket is closed' })
     this.committer.check()
   }
 

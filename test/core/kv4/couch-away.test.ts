@@ -3,7 +3,7 @@ import { BucketName, createEngine } from '../../../core'
 import { openCouchStore } from '../../../core/store/couch/open-couch-store'
 import { FaultProxy } from '../../couchdb/fault-proxy'
 import { CouchServer } from '../../couchdb/server'
-import { TestClock, at, code, eventually } from './contract/bench'
+import { CURRENT, TestClock, at, code, eventually } from './contract/bench'
 
 const by = 'elena'
 const name = BucketName.of('away')
@@ -73,6 +73,47 @@ describe('a CouchDB that is away', () => {
       expect((await bucket.get(at('/a', 'other')))?.v).toBe('new')
     })
     expect(await bucket.put(k, 'again', { by, expect: 'absent' })).toMatchObject({ n: 1 })
+  })
+
+  test('a consistent read believes the store, not what is left of a bucket that was made anew', async () => {
+    const k = at('/a', 'k')
+    for (let i = 1; i <= 5; i++) await bucket.put(k, `old ${i}`, { by })
+    expect((await bucket.get(k))?.v).toBe('old 5')
+    // The feed breaks with the old database; until it is back the cache is believed, but not against the store.
+    await other.drop(name)
+    await other.create(name)
+    await other.bucket(name).put(k, 'new', { by })
+    expect((await bucket.get(k, { consistent: true }))?.v).toBe('new')
+    expect((await bucket.get(k))?.v).toBe('new')
+    expect((await bucket.put(k, 'next', { by, expect: { n: 1 } })).n).toBe(2)
+  })
+
+  test('a current entry made again under a clock that is behind is believed', async () => {
+    const k = at('/lease', 'k', CURRENT)
+    for (const each of [engine, other]) each.layers.declare({ name: '*lease', kind: 'current' })
+    clock.forward(3_600_000)
+    await other.bucket(name).put(k, 'ahead', { by })
+    expect((await bucket.get(k, { consistent: true }))?.v).toBe('ahead')
+    await other.bucket(name).remove(k, { by })
+    clock.forward(-3_600_000)
+    await eventually(async () => expect(await bucket.get(k)).toBeUndefined())
+    await other.bucket(name).put(k, 'behind', { by })
+    expect((await bucket.get(k, { consistent: true }))?.v).toBe('behind')
+    expect((await bucket.put(k, 'over', { by, expect: 'present' })).v).toBe('over')
+  })
+
+  test('writes that wait for a store which hangs are bounded', async () => {
+    await bucket.put(at('/q', 'first'), 1, { by })
+    proxy.fault = ({ path }) => (path.endsWith('/_bulk_docs') ? { delayMs: 1_000 } : undefined)
+    const value = 'x'.repeat(512 * 1024)
+    const outcomes = Array.from({ length: 80 }, (_, i) => code(bucket.put(at('/q', `k${i}`), value, { by })))
+    const refused = (await Promise.race(outcomes.slice(-5).map((outcome) => outcome))) === 'overloaded'
+    proxy.fault = () => undefined
+    const all = await Promise.all(outcomes)
+    expect(refused).toBe(true)
+    expect(new Set(all)).toEqual(new Set(['no error', 'overloaded']))
+    const stored = all.flatMap((outcome, i) => (outcome === 'no error' ? [`k${i}`] : []))
+    expect(new Set((await bucket.keys({ ...at('/q', 'x') })).items)).toEqual(new Set(['first', ...stored]))
   })
 
   test('a watcher goes on by itself and misses nothing', async () => {
