@@ -20,7 +20,7 @@ import type { RunningEngine, Store } from '../core'
 import { openCouchStore } from '../core/store/couch/open-couch-store'
 import { openEmbeddedStore } from '../core/store/embedded'
 import { CATALOG, MOUNTS } from '../services/catalog'
-import type { ExternalRules, Service, ServiceContext, ServiceFactory } from '../services/module'
+import type { Service, ServiceContext, ServiceFactory } from '../services/module'
 import type { MountFactory } from '../services/mount'
 import { StatsRecorder } from '../services/recorder'
 import { bind } from './binder'
@@ -124,10 +124,11 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     const liveness = new Liveness()
     closers.push(async () => liveness.stop())
     const destinations = new Destinations(config.serviceAllow)
-    const external: ExternalRules = {
+    const external: ServiceContext['external'] = {
       isOwn: (prefix) => bindings.byPrefix.has(prefix),
       checkUrl: (url) => destinations.check(url),
       callerKey: (host, salt) => pepper.mac('caller-key', `${salt} ${host}`).toString('base64url'),
+      call: (asked) => externals.call(asked),
     }
     const tokens = createTokenKeeper({ engine, pepper })
     const bans = createBans(engine)

@@ -160,8 +160,8 @@ export interface ServiceContext {
   readonly cluster: ClusterKey
   /** Opens websockets to elsewhere. */
   readonly dial: SocketDialer
-  /** What holds for external services. */
-  readonly external: ExternalRules
+  /** What holds for external services, and how to call one. */
+  readonly external: ExternalRules & ExternalCaller
   /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */
   readonly onBackgroundError?: (error: unknown) => void
 }
@@ -174,6 +174,33 @@ export interface ExternalRules {
   checkUrl(url: URL): Promise<void>
   /** What calls to a host are signed with; made of the pepper, so that it is not in the store. */
   callerKey(host: Key, salt: string): string
+}
+
+/** Calls external services for whoever answers on their behalf: a mount whose old API has a URL of its own for it. */
+export interface ExternalCaller {
+  /**
+   * Makes a call in the principal's name, as if he had made it himself; bans are the business of who calls.
+   * @returns `v` of the answer
+   * @throws service_unavailable when no host of the prefix lives, or none takes the call; service_failed when one took
+   * it and gave no answer in the envelope, or one of more than 1 MiB; what the service itself refused with, when it is
+   * in the catalogue (`unauthorized` and `internal` are service_failed: they are the platform's failure, not the
+   * caller's); bad_segment; store_unavailable
+   */
+  call(asked: ExternalRequest): Promise<Json>
+}
+
+/** A call without a body. */
+export interface ExternalRequest {
+  /** `_turn` */
+  readonly prefix: string
+  readonly method: Method
+  readonly path: Path
+  readonly query?: Readonly<Record<string, string>>
+  readonly principal: Principal
+  /** Told to the service. */
+  readonly remoteAddress: string
+  /** Ends when the caller has gone. */
+  readonly signal: AbortSignal
 }
 
 /** What a service's folder exports and services/catalog.ts lists. */

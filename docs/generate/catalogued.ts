@@ -37,6 +37,9 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
       isOwn: () => false,
       checkUrl: async () => undefined,
       callerKey: () => '',
+      call() {
+        throw new Error('a service that is only described calls no others')
+      },
     },
   }
   return {

@@ -1,25 +1,27 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Agent } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { Principal, TokenKeeper } from '../../auth'
 import { Kv4Error, isKv4Error } from '../../core'
-import type { Engine, JsonObject } from '../../core'
+import type { Engine, Json, JsonObject, Path } from '../../core'
 import { signCaller } from '../../service'
 import type { ActiveHost } from '../../services/active-hosts'
 import { METHODS, route } from '../../services/module'
-import type { ExternalRules, Method, Route } from '../../services/module'
+import type { ExternalCaller, ExternalRequest, ExternalRules, Method, Route } from '../../services/module'
 import { ServiceNames } from '../../services/service-names'
 import type { BoundService } from '../binder'
 import type { RouteCall } from '../exchange'
 import type { Log } from '../log'
 import { CallerGone } from '../request-body'
+import { requestId as newRequestId } from '../request-id'
 import { callBody, hasBody } from './call-body'
 import { forwardedHeaders, returnedHeaders } from './call-headers'
 import { callTarget } from './call-target'
 import { ConnectError, checkedConnector } from './connector'
 import type { Destinations } from './destinations'
+import { collectAnswer, envelopeValue } from './envelope-value'
 import { HostChoice } from './host-choice'
 
 /** Seconds for which the token that comes with a call is good. */
@@ -52,6 +54,26 @@ export interface ExternalCall {
   readonly requestId: string
 }
 
+/** What is told of a call to the host that gets it. */
+interface Outgoing {
+  readonly prefix: string
+  readonly method: string
+  readonly path: Path
+  /** As it is sent, without `?`. */
+  readonly query: string
+  readonly headers: IncomingHttpHeaders
+  readonly address: string
+  readonly principal: Principal
+  readonly requestId: string
+}
+
+/** Where a call goes at a host, and with which headers. */
+interface Head {
+  readonly origin: string
+  readonly path: string
+  readonly headers: Record<string, string | string[]>
+}
+
 /** A service that runs elsewhere, as the binder would have bound it: one route for all paths, open to every account. */
 export interface BoundExternal extends BoundService {
   readonly external: true
@@ -71,7 +93,7 @@ export function isExternal(bound: BoundService): bound is BoundExternal {
  * A call that may not be made twice gets a connection of its own: one that waits open may have been closed on the other
  * side a moment ago, and what was sent into it may or may not have arrived.
  */
-export class ExternalServices {
+export class ExternalServices implements ExternalCaller {
   readonly #names: ServiceNames
   readonly choice: HostChoice
   readonly #bound = new Map<string, BoundExternal>()
@@ -148,12 +170,61 @@ export class ExternalServices {
   async send<Answer>(
     asked: ExternalCall,
     isRepeatable: boolean,
-    attempt: (
-      host: ActiveHost,
-      head: { origin: string; path: string; headers: Record<string, string | string[]> },
-    ) => Promise<Answer>,
+    attempt: (host: ActiveHost, head: Head) => Promise<Answer>,
   ): Promise<Answer> {
-    const { prefix } = asked.call.bound.service
+    const { request, call, principal, requestId } = asked
+    const mark = request.url!.indexOf('?')
+    const outgoing: Outgoing = {
+      prefix: call.bound.service.prefix,
+      method: request.method!,
+      path: call.path,
+      query: mark === -1 ? '' : request.url!.slice(mark + 1),
+      headers: request.headers,
+      address: this.options.addressOf(request),
+      principal,
+      requestId,
+    }
+    return this.#send(outgoing, isRepeatable, attempt)
+  }
+
+  /** A call that the platform makes on somebody's behalf, not one that is passed on. */
+  async call(asked: ExternalRequest): Promise<Json> {
+    const { prefix, method, path, query = {}, principal, remoteAddress, signal } = asked
+    const gone = new AbortController()
+    const leave = () => gone.abort(new CallerGone(undefined))
+    const late = setTimeout(() => gone.abort(tookTooLong()), this.options.timeoutMs)
+    if (signal.aborted) leave()
+    signal.addEventListener('abort', leave)
+    const isRepeatable = IDEMPOTENT.has(method)
+    const outgoing: Outgoing = {
+      prefix,
+      method,
+      path,
+      query: new URLSearchParams(query).toString(),
+      headers: { accept: 'application/json' },
+      address: remoteAddress,
+      principal,
+      requestId: newRequestId(undefined),
+    }
+    try {
+      const { status, bytes } = await this.#send(outgoing, isRepeatable, async (_host, head) => {
+        const agent = isRepeatable ? this.#kept : this.#fresh
+        const { statusCode, body } = await agent.request({ ...head, method, signal: gone.signal })
+        return { status: statusCode, bytes: await collectAnswer(body) }
+      })
+      return envelopeValue(status, bytes)
+    } finally {
+      clearTimeout(late)
+      signal.removeEventListener('abort', leave)
+    }
+  }
+
+  async #send<Answer>(
+    outgoing: Outgoing,
+    isRepeatable: boolean,
+    attempt: (host: ActiveHost, head: Head) => Promise<Answer>,
+  ): Promise<Answer> {
+    const { prefix } = outgoing
     const tried = new Set<string>()
     let repeated = !isRepeatable
     for (;;) {
@@ -166,7 +237,7 @@ export class ExternalServices {
       tried.add(host.key)
       this.choice.began(host)
       try {
-        const answer = await attempt(host, await this.#head(asked, host))
+        const answer = await attempt(host, await this.#head(outgoing, host))
         this.choice.answered(host)
         return answer
       } catch (error) {
@@ -174,7 +245,7 @@ export class ExternalServices {
         else if (isKv4Error(error) || error instanceof CallerGone) throw error
         else if (repeated || isTimeout(error)) throw failure(error, host)
         else repeated = true
-        const { requestId } = asked
+        const { requestId } = outgoing
         this.options.log.debug({ requestId, host: host.key, err: error }, 'a host did not take a call')
       } finally {
         this.choice.ended(host)
@@ -194,30 +265,26 @@ export class ExternalServices {
 
   /** Where the call goes at a host, and what it says of the caller. */
   async #head(
-    { request, call, principal, requestId }: ExternalCall,
+    { prefix, method, path: called, query, headers, address, principal, requestId }: Outgoing,
     host: ActiveHost,
-  ): Promise<{ origin: string; path: string; headers: Record<string, string | string[]> }> {
-    const { prefix } = call.bound.service
-    const mark = request.url!.indexOf('?')
-    const query = mark === -1 ? '' : request.url!.slice(mark + 1)
-    const { origin, path } = callTarget(host.url, prefix, call.path, query)
+  ): Promise<Head> {
+    const { origin, path } = callTarget(host.url, prefix, called, query)
     const { account, sub, bucket, login } = principal
-    const address = this.options.addressOf(request)
     const caller = signCaller(
       {
         account,
         ...(sub !== undefined && { sub }),
         bucket,
         login,
-        path: call.path,
+        path: called,
         address,
         request: requestId,
       },
-      { method: request.method!, target: path },
+      { method, target: path },
       this.options.rules.callerKey(host.key, host.salt ?? ''),
     )
     const token = await this.#token(principal, prefix, host.layers ?? [])
-    return { origin, path, headers: forwardedHeaders(request.headers, { caller, token, requestId }) }
+    return { origin, path, headers: forwardedHeaders(headers, { caller, token, requestId }) }
   }
 
   /** With it the service may use its own layers in the caller's bucket, and nothing else, for a few minutes. */
@@ -231,6 +298,10 @@ export class ExternalServices {
 function isTimeout(error: unknown): boolean {
   const { code } = error as { readonly code?: unknown }
   return code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT'
+}
+
+function tookTooLong(): Kv4Error {
+  return new Kv4Error('service_failed', { fields: { reason: 'it took too long' } })
 }
 
 function failure(cause: unknown, { key }: ActiveHost): Kv4Error {

@@ -9,6 +9,9 @@ export interface Call {
   readonly parameters: Parameters
   readonly principal: Principal
   readonly bucket: Bucket
+  readonly remoteAddress: string
+  /** Ends when the caller has gone. */
+  readonly signal: AbortSignal
 }
 
 export interface Endpoint {
@@ -41,5 +44,11 @@ async function authenticated(request: MountRequest): Promise<Call> {
   const [ident, secret] = [parameters.get('ident'), parameters.get('secret')]
   if (ident === undefined || secret === undefined) throw new Kv4Error('unauthorized')
   const principal = await request.authenticate(ident, secret)
-  return { parameters, principal, bucket: request.bucketOf(principal) }
+  return {
+    parameters,
+    principal,
+    bucket: request.bucketOf(principal),
+    remoteAddress: request.remoteAddress,
+    signal: request.signal,
+  }
 }

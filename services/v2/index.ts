@@ -1,14 +1,16 @@
+import type { Bans } from '../../auth/bans'
 import type { TokenKeeper } from '../../auth/token-keeper'
-import { Kv4Error, type Engine, type Json } from '../../core'
+import { Kv4Error, type Engine } from '../../core'
 import { SIGNAL, activeHosts } from '../active-hosts'
-import type { ServiceContext } from '../module'
+import type { ExternalCaller, ServiceContext } from '../module'
 import type { Mount, MountRoute } from '../mount'
-import { patternOf, routeOf, type Call, type Endpoint } from './call'
+import { patternOf, routeOf, type Endpoint } from './call'
 import { STEPS, add, existing, list, remove, type Step } from './places'
 import { Refusal } from './refusal'
 import { PREFLIGHT, refuse, reply } from './reply'
 
 const HOSTS = ['signal/list', 'wsList']
+const TURN = '_turn'
 const MAX_BODY = 64 * 1024
 const DEFAULT_SECONDS = 60
 const MAX_SECONDS = 10 * 366 * 24 * 3600
@@ -18,8 +20,8 @@ const MAX_SECONDS = 10 * 366 * 24 * 3600
  * among them. Contract signal §7, §8. Domains, applications and rooms are namespaces, so that tokens, rooms and users are
  * those of V3.
  */
-export function v2({ engine, tokens, turn }: ServiceContext & { readonly turn?: Turn }): Mount {
-  const endpoints = [tokenEndpoint(tokens), iceEndpoint(turn), ...STEPS.flatMap(placeEndpoints)]
+export function v2({ engine, tokens, external, bans }: ServiceContext): Mount {
+  const endpoints = [tokenEndpoint(tokens), iceEndpoint(external, bans), ...STEPS.flatMap(placeEndpoints)]
   const paths = [...endpoints.flatMap(({ at }) => at), ...HOSTS]
   return {
     name: 'v2',
@@ -39,9 +41,6 @@ export function v2({ engine, tokens, turn }: ServiceContext & { readonly turn?: 
     ],
   }
 }
-
-/** Makes the credentials of TURN servers: `iceServers` as contract rest §10 has it. */
-export type Turn = (call: Call, path: string, user: string | undefined, seconds: number) => Promise<Json>
 
 function tokenEndpoint(tokens: Pick<TokenKeeper, 'issue'>): Endpoint {
   return {
@@ -74,16 +73,21 @@ function signalHosts(engine: Engine): MountRoute {
   }
 }
 
-function iceEndpoint(turn: Turn | undefined): Endpoint {
+/** The service is asked in the room, with `k` and `expire` as `_token` has them: contract rest §10. */
+function iceEndpoint(external: ExternalCaller, bans: Pick<Bans, 'check'>): Endpoint {
   return {
     methods: ['GET', 'POST'],
     at: ['ice', 'getIceServers'],
     summary: 'Credentials of TURN servers for `timeout` seconds (60): what `_turn` answers.',
-    async run(call) {
-      const { parameters, bucket } = call
+    async run({ parameters, principal, bucket, remoteAddress, signal }) {
       const path = await existing(bucket, parameters, 'room')
-      if (turn === undefined) throw new Refusal('service_unavailable')
-      return turn(call, path, parameters.get('username'), secondsOf(parameters.get('timeout')))
+      const user = parameters.get('username')
+      const query = {
+        ...(user !== undefined && user !== '' && { k: user }),
+        expire: String(secondsOf(parameters.get('timeout'))),
+      }
+      await bans.check(principal.bucket, path, remoteAddress)
+      return external.call({ prefix: TURN, method: 'PUT', path, query, principal, remoteAddress, signal })
     },
   }
 }

@@ -37,6 +37,8 @@ const PLATFORM: Readonly<Partial<Record<Kv4Error['code'], number>>> = {
   too_many_requests: 429,
   overloaded: 503,
   store_unavailable: 503,
+  service_unavailable: 503,
+  service_failed: 502,
 }
 
 /** `s` and `e` of an error. */

@@ -1,3 +1,5 @@
+import { CallerVerifier } from '../../service'
+import { register, startHost, type TestHost } from '../server/external/world'
 import { ask, type Answer } from '../server/world'
 import { Peer } from './subs/peer'
 import { openSignalWorld, type SignalWorld } from './subs/world'
@@ -7,7 +9,10 @@ import { openSignalWorld, type SignalWorld } from './subs/world'
 let world: SignalWorld
 let credentials: Readonly<Record<string, string>>
 beforeAll(async () => {
-  world = await openSignalWorld({ KV4_PUBLIC_WS_URL: 'wss://signal.example.com/ws' })
+  world = await openSignalWorld({
+    KV4_PUBLIC_WS_URL: 'wss://signal.example.com/ws',
+    KV4_SERVICE_ALLOW: '127.0.0.0/8',
+  })
   credentials = { ident: 'elena', secret: world.elena.password }
 })
 afterAll(() => world.close())
@@ -155,6 +160,67 @@ describe('a token', () => {
       expect.stringMatching(/^[0-9a-f-]{36}$/),
     ])
     await somebody.close()
+  })
+})
+
+describe('ICE servers, with a host of _turn', () => {
+  const SERVERS = {
+    iceServers: [
+      { url: 'stun:turn.example.com' },
+      { username: 'u', url: 'turn:turn.example.com:80?transport=udp', credential: 'c' },
+    ],
+  }
+  let turn: TestHost
+  let verifier: CallerVerifier
+  let answer: { readonly status: number; readonly text: string }
+  const told: unknown[] = []
+
+  beforeAll(async () => {
+    turn = await startHost((request, response) => {
+      const { account, path } = verifier.verify(request)
+      told.push([request.method, request.url, account, path])
+      request.resume()
+      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(answer.text)
+    })
+    const key = await register(world.platform, { host: 'turn1', prefix: '_turn', url: turn.url })
+    verifier = new CallerVerifier(key)
+  })
+  beforeEach(() => {
+    answer = { status: 200, text: JSON.stringify({ v: SERVERS, s: 'ok' }) }
+    told.length = 0
+  })
+  afterAll(() => turn.close())
+
+  test('are what it answers, asked in the room for the user', async () => {
+    const path = '/www.example.com/default/lobby'
+    expect(await said('POST', '/ice', { ...ROOM, username: 'bob', timeout: '30' })).toEqual(SERVERS)
+    expect(await said('GET', '/getIceServers', ROOM)).toEqual(SERVERS)
+    expect(told).toEqual([
+      ['PUT', `/_turn${path}?k=bob&expire=30`, 'elena', path],
+      ['PUT', `/_turn${path}?expire=60`, 'elena', path],
+    ])
+    expect(await said('POST', '/ice', { ...ROOM, room: 'nowhere' })).toBe('404 no_room')
+    expect(await said('POST', '/ice', { ...ROOM, timeout: 'soon' })).toBe('400 bad_request')
+    expect(told).toHaveLength(2)
+  })
+
+  test.each([
+    ['an error that callers may see', 400, '{"v":"bad_key","s":"error"}', '400 bad_key'],
+    ['that the platform is not let in', 401, '{"v":"unauthorized","s":"error"}', '502 service_failed'],
+    ['a word of its own', 400, '{"v":"constructor","s":"error"}', '502 service_failed'],
+    ['success that says nothing', 200, '{"s":"ok"}', '502 service_failed'],
+    ['success with an error status', 500, '{"v":{},"s":"ok"}', '502 service_failed'],
+    ['no JSON', 200, '<html>', '502 service_failed'],
+    ['more than is read', 200, JSON.stringify({ v: 'x'.repeat(1024 * 1024), s: 'ok' }), '502 service_failed'],
+  ])('are refused when it answers %s', async (_what, status, text, expected) => {
+    answer = { status, text }
+    expect(await said('POST', '/ice', ROOM)).toBe(expected)
+    expect(told).toHaveLength(1)
+  })
+
+  test('are unavailable when it has gone', async () => {
+    await turn.close()
+    expect(await said('POST', '/ice', ROOM)).toBe('503 service_unavailable')
   })
 })
 
