@@ -12,6 +12,8 @@ beforeAll(async () => {
   world = await openSignalWorld({
     KV4_PUBLIC_WS_URL: 'wss://signal.example.com/ws',
     KV4_SERVICE_ALLOW: '127.0.0.0/8',
+    KV4_SERVICE_TIMEOUT_MS: '600',
+    KV4_TRUST_PROXY: '127.0.0.1',
   })
   credentials = { ident: 'elena', secret: world.elena.password }
 })
@@ -172,7 +174,8 @@ describe('ICE servers, with a host of _turn', () => {
   }
   let turn: TestHost
   let verifier: CallerVerifier
-  let answer: { readonly status: number; readonly text: string }
+  let answer: { readonly status: number; readonly text: string; readonly isWhole?: boolean }
+  const dripping: NodeJS.Timeout[] = []
   const told: unknown[] = []
 
   beforeAll(async () => {
@@ -180,7 +183,10 @@ describe('ICE servers, with a host of _turn', () => {
       const { account, path } = verifier.verify(request)
       told.push([request.method, request.url, account, path])
       request.resume()
-      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(answer.text)
+      if (answer.status === 0) return
+      response.writeHead(answer.status, { 'content-type': 'application/json' })
+      if (answer.isWhole === false) dripping.push(setInterval(() => response.write(' '), 50))
+      else response.end(answer.text)
     })
     const key = await register(world.platform, { host: 'turn1', prefix: '_turn', url: turn.url })
     verifier = new CallerVerifier(key)
@@ -189,6 +195,7 @@ describe('ICE servers, with a host of _turn', () => {
     answer = { status: 200, text: JSON.stringify({ v: SERVERS, s: 'ok' }) }
     told.length = 0
   })
+  afterEach(() => dripping.splice(0).forEach((each) => clearInterval(each)))
   afterAll(() => turn.close())
 
   test('are what it answers, asked in the room for the user', async () => {
@@ -216,6 +223,29 @@ describe('ICE servers, with a host of _turn', () => {
     answer = { status, text }
     expect(await said('POST', '/ice', ROOM)).toBe(expected)
     expect(told).toHaveLength(1)
+  })
+
+  test.each([
+    ['says nothing', { status: 0, text: '' }],
+    ['never ends what it says', { status: 200, text: '', isWhole: false }],
+  ])('are given up when it %s', async (_what, given) => {
+    answer = given
+    const began = Date.now()
+    expect(await said('POST', '/ice', ROOM)).toBe('502 service_failed')
+    expect(Date.now() - began).toBeGreaterThanOrEqual(590)
+    expect(told).toHaveLength(1)
+  })
+
+  test('are not asked for where the caller is banned', async () => {
+    const { elena } = world
+    const at = '/_auth/www.example.com/default/lobby'
+    await elena.ok(elena.put(at, { k: '203.0.113.9' }))
+    const query = form({ ...credentials, ...ROOM })
+    const { json } = await ask(Number(new URL(world.platform.url).port), 'GET', `/ice?${query}`, {
+      headers: { 'X-Forwarded-For': '203.0.113.9' },
+    })
+    expect(json).toEqual({ s: 403, p: '/ice', d: null, e: 'forbidden' })
+    expect(told).toEqual([])
   })
 
   test('are unavailable when it has gone', async () => {
