@@ -23,8 +23,9 @@ export class DirectoryLock {
   static async take(directory: string): Promise<DirectoryLock> {
     mkdirSync(directory, { recursive: true })
     const owner = join(directory, 'kv4.pid')
-    const inUse = (cause?: unknown) =>
-      new DataDirectoryError('data_dir_in_use', directory, `process ${readOwner(owner)} has it open`, cause)
+    // Without the cause: the name of an abstract socket tells an operator nothing.
+    const inUse = () =>
+      new DataDirectoryError('data_dir_in_use', directory, `process ${readOwner(owner)} has it open`)
 
     const servers: Server[] = []
     let handle: number | undefined
@@ -38,7 +39,7 @@ export class DirectoryLock {
         try {
           servers.push(await listening(`\0kv4:${dev}:${ino}`))
         } catch (error) {
-          throw isCode(error, 'EADDRINUSE') ? inUse(error) : error
+          throw isCode(error, 'EADDRINUSE') ? inUse() : error
         }
         // A socket's path may have 107 bytes; through the descriptor every directory's is short enough.
         handle = openSync(directory, 'r')
@@ -49,7 +50,7 @@ export class DirectoryLock {
       try {
         servers.push(await listening(socket))
       } catch (error) {
-        if (isCode(error, 'EADDRINUSE')) throw inUse(error)
+        if (isCode(error, 'EADDRINUSE')) throw inUse()
         // Some mounts cannot hold sockets; the abstract one is what protects then.
         if (servers.length === 0) throw error
       }
