@@ -24,6 +24,8 @@ export function kick({ router, presence, cluster, tokens }: KickOptions): Route 
     const kicked = new Set<Key>()
     for (const here of router.usersHere(channel, user)) kicked.add(here)
     router.close(channel, user)
+    // A socket takes its time to close; who was kicked is not listed any more once this is answered.
+    await Promise.all([...kicked].map((each) => presence.leave(channel, each, by)))
     for (const node of cluster.others.keys()) {
       const there =
         user === undefined ? (await presence.usersOf(channel, node)).map(([each]) => each) : [user]
