@@ -26,6 +26,7 @@ import { type VersionDocument, versionOf } from './documents'
 import { Feed } from './feed'
 import { Heads } from './heads'
 import { Ids } from './ids'
+import { IndexPace } from './index-pace'
 import { Listings } from './listings'
 import type { CouchLog } from './log'
 import { pruneSamples } from './prune-samples'
@@ -47,6 +48,7 @@ export class CouchBucket implements BucketStore {
   readonly #series: Series
   readonly #mender: ConflictMender
   readonly #feed: Feed
+  readonly #pace: IndexPace
   readonly #closed = new AbortController()
 
   /** `writer` is unique among all that write to the bucket; `graceMs`: see openCouchStore. */
@@ -62,16 +64,20 @@ export class CouchBucket implements BucketStore {
     this.#listings = new Listings(database)
     this.#series = new Series(database)
     this.#mender = new ConflictMender(database, this.#heads, writer, log)
+    this.#pace = new IndexPace(database, log)
     this.#feed = new Feed(database, this.#mender, log, () => this.#heads.clear())
   }
 
   async commit(writes: readonly Write[]): Promise<readonly Outcome[]> {
+    await this.#pace.ready()
     try {
       return await this.#commit.run(writes)
     } catch (error) {
       // A bucket of the same name that is made later has other heads.
       if (isKv4Error(error, 'bucket_not_found')) this.#heads.clear()
       throw error
+    } finally {
+      this.#pace.wrote(writes.length)
     }
   }
 
