@@ -78,6 +78,24 @@ export const SETTINGS = {
     default: '30000',
     meaning: 'How long an external service may leave a call without an answer, or without more of it, in ms.',
   },
+  KV4_HOOKS_ALLOW: {
+    unset: 'none',
+    meaning:
+      'Comma-separated addresses or CIDR ranges that webhooks may be sent to although they are private or of this machine: `10.0.0.0/8`. Public ones always may.',
+  },
+  KV4_HOOKS_RETRIES_MS: {
+    default: '5000,300000,1800000,7200000,18000000,36000000,50400000,72000000,86400000',
+    meaning:
+      'Comma-separated: how long to wait after each try of a webhook that failed, in ms (up to a tenth more, by chance); after the last the event is a dead letter.',
+  },
+  KV4_HOOKS_TIMEOUT_MS: {
+    default: '15000',
+    meaning: 'How long the endpoint of a webhook may take for its answer, in ms.',
+  },
+  KV4_HOOKS_LEASE_MS: {
+    default: '15000',
+    meaning: 'How long after a node was last heard of others deliver its webhooks, in ms.',
+  },
   KV4_PLUGINS: { unset: 'none', meaning: 'Comma-separated packages that each export a service.' },
   KV4_LOG_LEVEL: {
     default: 'info',
@@ -121,6 +139,10 @@ export interface Config {
   readonly hostBeatMs: number
   readonly serviceAllow: readonly string[]
   readonly serviceTimeoutMs: number
+  readonly hooksAllow: readonly string[]
+  readonly hooksRetriesMs: readonly number[]
+  readonly hooksTimeoutMs: number
+  readonly hooksLeaseMs: number
   /** Empty: any. */
   readonly origins: readonly string[]
   readonly plugins: readonly string[]
@@ -208,6 +230,18 @@ const SCHEMAS = {
     'holds something that is neither an address nor a CIDR range',
   ),
   KV4_SERVICE_TIMEOUT_MS: whole(50, 3_600_000),
+  KV4_HOOKS_ALLOW: list.refine(
+    (ranges) => ranges.every((range) => addRange(new BlockList(), range)),
+    'holds something that is neither an address nor a CIDR range',
+  ),
+  KV4_HOOKS_RETRIES_MS: list
+    .refine(
+      (waits) => waits.length <= 32 && waits.every((wait) => /^\d{1,9}$/.test(wait)),
+      'is not up to 32 numbers of ms',
+    )
+    .transform((waits) => waits.map(Number)),
+  KV4_HOOKS_TIMEOUT_MS: whole(50, 120_000),
+  KV4_HOOKS_LEASE_MS: whole(200, 600_000),
   KV4_PLUGINS: list,
   KV4_LOG_LEVEL: z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`),
   KV4_COUCHDB_GRACE_MS: whole(0, 3_600_000),
@@ -318,6 +352,10 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
     hostBeatMs: read('KV4_HOST_BEAT_MS'),
     serviceAllow: read('KV4_SERVICE_ALLOW'),
     serviceTimeoutMs: read('KV4_SERVICE_TIMEOUT_MS'),
+    hooksAllow: read('KV4_HOOKS_ALLOW'),
+    hooksRetriesMs: read('KV4_HOOKS_RETRIES_MS'),
+    hooksTimeoutMs: read('KV4_HOOKS_TIMEOUT_MS'),
+    hooksLeaseMs: read('KV4_HOOKS_LEASE_MS'),
     origins: read('KV4_ORIGINS'),
     plugins: read('KV4_PLUGINS'),
     logLevel: read('KV4_LOG_LEVEL'),
@@ -332,6 +370,7 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
 }
 
 const LISTS: ReadonlySet<SettingName> = new Set([
+  'KV4_HOOKS_ALLOW',
   'KV4_SERVICE_ALLOW',
   'KV4_TRUST_PROXY',
   'KV4_ORIGINS',
@@ -372,6 +411,10 @@ const FIELDS = {
   KV4_ORIGINS: 'origins',
   KV4_SERVICE_ALLOW: 'serviceAllow',
   KV4_SERVICE_TIMEOUT_MS: 'serviceTimeoutMs',
+  KV4_HOOKS_ALLOW: 'hooksAllow',
+  KV4_HOOKS_RETRIES_MS: 'hooksRetriesMs',
+  KV4_HOOKS_TIMEOUT_MS: 'hooksTimeoutMs',
+  KV4_HOOKS_LEASE_MS: 'hooksLeaseMs',
   KV4_PLUGINS: 'plugins',
   KV4_LOG_LEVEL: 'logLevel',
   KV4_COUCHDB_GRACE_MS: 'couchdbGraceMs',

@@ -27,7 +27,6 @@ import { bind } from './binder'
 import { CallCount } from './call-count'
 import { withoutCredentials } from './config'
 import type { Config } from './config'
-import { Destinations } from './external/destinations'
 import { ExternalServices } from './external/external-services'
 import { Tunnels } from './external/tunnels'
 import { createHttp } from './http'
@@ -37,6 +36,8 @@ import type { Log } from './log'
 import { bindMounts } from './mounts'
 import { nodeUrlOf, publicWsUrlOf } from './node-url'
 import { originOf } from './origin'
+import { Destinations } from './outgoing/destinations'
+import { WebhookClient } from './outgoing/webhook-client'
 import { remoteAddressOf } from './remote-address'
 import { createDialer } from './socket'
 import { createUpgrades } from './upgrade'
@@ -123,13 +124,16 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     })
     const liveness = new Liveness()
     closers.push(async () => liveness.stop())
-    const destinations = new Destinations(config.serviceAllow)
+    const destinations = new Destinations({ only: config.serviceAllow })
     const external: ServiceContext['external'] = {
       isOwn: (prefix) => bindings.byPrefix.has(prefix),
       checkUrl: (url) => destinations.check(url),
       callerKey: (host, salt) => pepper.mac('caller-key', `${salt} ${host}`).toString('base64url'),
       call: (asked) => externals.call(asked),
     }
+    const hookDestinations = new Destinations({ also: config.hooksAllow })
+    const webhookClient = new WebhookClient(hookDestinations)
+    closers.push(() => webhookClient.close())
     const tokens = createTokenKeeper({ engine, pepper })
     const bans = createBans(engine)
     const context: ServiceContext = {
@@ -140,6 +144,14 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       keepers,
       tokens,
       external,
+      webhooks: {
+        check: (url) => hookDestinations.check(url, 'endpoint'),
+        post: (call) => webhookClient.post(call),
+        secret: (name) => pepper.mac('webhook-secret', name),
+        retriesMs: config.hooksRetriesMs,
+        timeoutMs: config.hooksTimeoutMs,
+        leaseMs: config.hooksLeaseMs,
+      },
       bans,
       stats,
       cluster: new ClusterKey(pepper),

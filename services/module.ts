@@ -7,6 +7,7 @@ import type { TokenKeeper } from '../auth/token-keeper'
 import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
 import type { Recorder } from './recorder'
 import type { SocketDialer, SocketRoute } from './socket'
+import type { WebhookSender } from './webhook-sender'
 
 /**
  * What a service is: a value that the binder in server/ mounts. A service never sees HTTP: it gets a parsed request
@@ -162,6 +163,8 @@ export interface ServiceContext {
   readonly dial: SocketDialer
   /** What holds for external services, and how to call one. */
   readonly external: ExternalRules & ExternalCaller
+  /** Calls URLs that accounts have registered, and says which may be. */
+  readonly webhooks: WebhookSender
   /** Told of failures that no caller waits for; the service goes on. Absent: nobody is told. */
   readonly onBackgroundError?: (error: unknown) => void
 }

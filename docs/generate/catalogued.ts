@@ -41,6 +41,16 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
         throw new Error('a service that is only described calls no others')
       },
     },
+    webhooks: {
+      check: async () => undefined,
+      post() {
+        throw new Error('a service that is only described sends nothing')
+      },
+      secret: () => Buffer.alloc(32),
+      retriesMs: [],
+      timeoutMs: 1,
+      leaseMs: 1,
+    },
   }
   return {
     services: CATALOG.map((factory) => factory(context)),
