@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { Outbox } from './outbox'
 
 /** What every answer of the API carries: promises.md §4. */
 const FIXED = [
@@ -41,6 +42,7 @@ export interface AnswerOptions {
 
 /** Sends one JSON text with its length and the headers of the API. Node leaves the body out for HEAD. */
 export function sendAnswer(
+  outbox: Outbox,
   response: ServerResponse,
   status: number,
   text: string,
@@ -52,6 +54,5 @@ export function sendAnswer(
   if (crossOrigin) all.push(...CROSS_ORIGIN)
   if (headers !== undefined) all.push(...headers)
   if (last) all.push('Connection', 'close')
-  response.writeHead(status, all)
-  response.end(status === 304 ? undefined : text)
+  outbox.add(response, status, all, status === 304 ? undefined : text)
 }

@@ -27,6 +27,7 @@ import { parseInput } from './input'
 import type { Log } from './log'
 import type { Mounts } from './mounts'
 import { OpenStreams } from './open-streams'
+import { Outbox } from './outbox'
 import { CallerGone, readRequestBody } from './request-body'
 import { requestId } from './request-id'
 import { parseRequestTarget } from './request-target'
@@ -85,6 +86,7 @@ export function createHttp({
   const isReady = readiness(engine)
   const logsRequests = log.isLevelEnabled('debug')
   const streams = new OpenStreams()
+  const outbox = new Outbox((error) => log.error({ err: error }, 'an answer could not be given'))
   let draining = false
 
   function send(
@@ -94,9 +96,7 @@ export function createHttp({
     text: string,
     headers?: readonly string[],
   ): void {
-    // Somebody who has gone, or was answered before a late failure, gets nothing more.
-    if (response.headersSent || response.destroyed) return
-    sendAnswer(response, status, text, {
+    sendAnswer(outbox, response, status, text, {
       requestId: request.exchange.id,
       crossOrigin: request.headers.origin !== undefined,
       last: draining || status === 413,
@@ -114,6 +114,7 @@ export function createHttp({
         requestId: request.exchange.id,
         last: draining,
         streams,
+        outbox,
       })
       return
     }

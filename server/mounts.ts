@@ -10,6 +10,7 @@ import { BindingError } from './binder'
 import type { CallCount } from './call-count'
 import type { Log } from './log'
 import type { OpenStreams } from './open-streams'
+import type { Outbox } from './outbox'
 import { CallerGone, MAX_BODY_BYTES, readRawBody } from './request-body'
 import { statusOf } from './status'
 
@@ -37,7 +38,12 @@ export interface Mounts {
     mount: Mount,
     request: IncomingMessage,
     response: ServerResponse,
-    exchange: { readonly requestId: string; readonly last: boolean; readonly streams: OpenStreams },
+    exchange: {
+      readonly requestId: string
+      readonly last: boolean
+      readonly streams: OpenStreams
+      readonly outbox: Outbox
+    },
   ): Promise<void>
 }
 
@@ -82,7 +88,7 @@ export function bindMounts({
     mount: Mount,
     request: IncomingMessage,
     response: ServerResponse,
-    { requestId, last, streams }: Parameters<Mounts['serve']>[3],
+    { requestId, last, streams, outbox }: Parameters<Mounts['serve']>[3],
   ): Promise<void> {
     const asked = new BoundMountRequest(request, response, mount, {
       engine,
@@ -101,7 +107,7 @@ export function bindMounts({
         tell(error, mount, requestId, log)
         reply = mount.refuse(error, asked)
       }
-      await send(request, response, reply, last || reply.status === 413, streams)
+      await send(request, response, reply, { last: last || reply.status === 413, streams, outbox })
     } catch (error) {
       // Only when `refuse` itself, or a stream, failed: there is no other form to say it in.
       log.error({ requestId, mount: mount.name, err: error }, 'an answer could not be given')
@@ -158,8 +164,11 @@ async function send(
   request: IncomingMessage,
   response: ServerResponse,
   { status, headers = [], body }: MountReply,
-  last: boolean,
-  streams: OpenStreams,
+  {
+    last,
+    streams,
+    outbox,
+  }: { readonly last: boolean; readonly streams: OpenStreams; readonly outbox: Outbox },
 ): Promise<void> {
   if (response.headersSent || response.destroyed) return
   const all = headers.flat()
@@ -167,8 +176,7 @@ async function send(
   if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) {
     if (!BODILESS.has(status))
       all.push('Content-Length', String(body === undefined ? 0 : Buffer.byteLength(body)))
-    response.writeHead(status, all)
-    response.end(BODILESS.has(status) ? undefined : body)
+    outbox.add(response, status, all, BODILESS.has(status) ? undefined : body)
     return
   }
   response.writeHead(status, all)
