@@ -28,6 +28,11 @@ export class Client {
     readonly password: string,
   ) {}
 
+  /** The same platform as somebody else sees it. */
+  as(user: string, password: string): Client {
+    return new Client(this.url, user, password)
+  }
+
   async call<V = Versioned>(
     method: string,
     target: string,

@@ -37,7 +37,7 @@ export interface KillResult {
 }
 
 // A directory lives for so many kills: long enough to have a past, short enough to be compared in full each time.
-const ROUNDS_PER_DIRECTORY = 10
+export const ROUNDS_PER_DIRECTORY = 10
 
 /**
  * Promise 1 and 3: kill -9 at a random moment under concurrent writers, open again, and compare with the log of

@@ -2,9 +2,11 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 
-const MAIN = join(__dirname, '../../dist/server/main.js')
+const ROOT = join(__dirname, '../..')
+const MAIN = join(ROOT, 'dist/server/main.js')
+const KV4 = join(ROOT, 'dist/cli/main.js')
 
-/** `serve` in a process of its own, as built by `npm run build`. */
+/** A server in a process of its own. */
 export interface ServerProcess {
   readonly child: ChildProcess
   readonly output: () => string
@@ -14,9 +16,24 @@ export interface ServerProcess {
   readonly exit: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
 }
 
+/** `serve` of server/, as built by `npm run build`. */
 export function startProcess(env: Readonly<Record<string, string>>, ...args: string[]): ServerProcess {
   const script = `require(${JSON.stringify(MAIN)}).serve(process.argv.slice(1))`
-  const child = spawn(process.execPath, ['-e', script, '--', ...args], {
+  return run(['-e', script, '--', ...args], env)
+}
+
+/** `kv4 serve`, as users run it, as built by `npm run build`. */
+export function startServe(env: Readonly<Record<string, string>>): ServerProcess {
+  return run([KV4, 'serve'], env)
+}
+
+/** A script of the tests that starts a server in a way of its own. */
+export function startScript(script: string, env: Readonly<Record<string, string>>): ServerProcess {
+  return run(['-r', join(ROOT, 'scripts/typescript.js'), script], env)
+}
+
+function run(args: readonly string[], env: Readonly<Record<string, string>>): ServerProcess {
+  const child = spawn(process.execPath, args, {
     env: { PATH: process.env['PATH'], KV4_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
