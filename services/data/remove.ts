@@ -9,7 +9,7 @@ import {
   type WriteOptions,
 } from '../../core'
 import { route, type ServiceRequest } from '../module'
-import { headerCondition } from './condition'
+import { headerCondition } from '../condition'
 import { dataLayer } from './layer'
 import { SELECTORS, Selector } from './selector'
 

@@ -11,7 +11,7 @@ import {
 } from '../../core'
 import { Reply, route, type Route } from '../module'
 import { splitVer, withVer } from '../ver'
-import { writeCondition, type Condition } from './condition'
+import { writeCondition, type Condition } from '../condition'
 import { EntryBody, newEntry } from './entry-body'
 import { dataLayer } from './layer'
 

@@ -1,4 +1,4 @@
-import { Key, Kv4Error, type PathHistoryCursor } from '../../core'
+import { Key, Kv4Error, type PathHistoryCursor } from '../core'
 
 const FORM = /^(\d{1,15})\.(\d{1,15})\.(.+)$/su
 

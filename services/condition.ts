@@ -1,6 +1,6 @@
-import { Kv4Error, VersionTag, type Expectation, type Json } from '../../core'
-import type { ServiceRequest } from '../module'
-import { SPLAT } from '../ver'
+import { Kv4Error, VersionTag, type Expectation, type Json } from '../core'
+import type { ServiceRequest } from './module'
+import { SPLAT } from './ver'
 
 /**
  * What must be true of the entry for a write to happen, and what the caller is told if it is not. In this order:
