@@ -9,6 +9,8 @@ export type {
   StoredLogin,
   StoredSecret,
 } from './account'
+export { createAccountEnds } from './account-ends'
+export type { AccountEnds, AccountHold } from './account-ends'
 export { createAuthentication } from './authentication'
 export { createBans } from './bans'
 export type { Ban, Bans } from './bans'

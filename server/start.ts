@@ -7,6 +7,7 @@ import {
   ClusterKey,
   Pepper,
   basicAuthentication,
+  createAccountEnds,
   createAuthentication,
   createBans,
   createKeepers,
@@ -136,6 +137,9 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     closers.push(() => webhookClient.close())
     const tokens = createTokenKeeper({ engine, pepper })
     const bans = createBans(engine)
+    const accountEnds = createAccountEnds(engine, (error) =>
+      log.warn({ err: error }, 'accounts are not followed and will be looked at again'),
+    )
     const context: ServiceContext = {
       engine,
       node: config.node,
@@ -153,6 +157,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
         leaseMs: config.hooksLeaseMs,
       },
       bans,
+      accountEnds,
       stats,
       cluster: new ClusterKey(pepper),
       dial: createDialer({ liveness, log }),

@@ -1,5 +1,6 @@
 import type { ZodType } from 'zod'
 import type { ClusterKey } from '../auth/cluster-key'
+import type { AccountEnds } from '../auth/account-ends'
 import type { Bans } from '../auth/bans'
 import type { LoginKeepers } from '../auth/keepers'
 import type { Principal, PrincipalToken } from '../auth/principal'
@@ -155,6 +156,8 @@ export interface ServiceContext {
    * another way asks it himself.
    */
   readonly bans: Bans
+  /** Who keeps something open for an account is told here when that account ends. */
+  readonly accountEnds: AccountEnds
   /** Where to count what `_stats` then tells. */
   readonly stats: Recorder
   /** How nodes of this platform know each other. */

@@ -1,4 +1,11 @@
-import { ClusterKey, Pepper, createBans, createKeepers, createTokenKeeper } from '../../auth'
+import {
+  ClusterKey,
+  Pepper,
+  createAccountEnds,
+  createBans,
+  createKeepers,
+  createTokenKeeper,
+} from '../../auth'
 import type { Bucket, Engine } from '../../core'
 import { CATALOG, MOUNTS } from '../../services/catalog'
 import type { Service, ServiceContext } from '../../services/module'
@@ -28,6 +35,7 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
     keepers: createKeepers({ pepper }),
     tokens: createTokenKeeper({ engine: NO_ENGINE, pepper }),
     bans: createBans(NO_ENGINE),
+    accountEnds: createAccountEnds(NO_ENGINE),
     stats: { record: () => undefined },
     cluster: new ClusterKey(pepper),
     dial() {

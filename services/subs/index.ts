@@ -14,7 +14,7 @@ import { SubscriptionReader } from './subscriptions'
  * send them away. Layers: `*subs:<node>`, one entry for each user connected to that node, at the channel's path.
  */
 export function subs(context: ServiceContext): Service {
-  const { engine, node, epoch, tokens, bans, stats } = context
+  const { engine, node, epoch, tokens, bans, accountEnds, stats } = context
   const onBackgroundError = context.onBackgroundError ?? (() => undefined)
   const cluster = new NodeCluster({
     engine,
@@ -39,6 +39,7 @@ export function subs(context: ServiceContext): Service {
         tokens,
         bans,
         banWatch,
+        accountEnds,
         count: ({ bucket, path }, measurement, user, value) =>
           stats.record(bucket, path, measurement, user, value),
         onBackgroundError,

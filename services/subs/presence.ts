@@ -19,8 +19,6 @@ export interface PresenceEvents {
   kicked(channel: Channel, user: Key): void
   arrived(channel: Channel, node: string, user: Key, remote: RemoteUser): void
   left(channel: Channel, node: string, user: Key, n: number): void
-  /** The bucket was dropped with all its data. */
-  bucketGone(bucket: BucketName): void
 }
 
 export interface PresenceOptions {
@@ -191,10 +189,8 @@ export class Presence {
         }
       } catch (error) {
         if (signal.aborted) return
-        if (isKv4Error(error, 'bucket_not_found')) {
-          this.#events!.bucketGone(bucket.name)
-          return
-        }
+        // With the account its sockets end.
+        if (isKv4Error(error, 'bucket_not_found')) return
         onBackgroundError(error)
         await pause(PAUSE_MS, signal)
         if (since === undefined) (start = bucket.cursor()).catch(() => undefined)

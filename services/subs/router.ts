@@ -141,12 +141,6 @@ export class Router implements PresenceEvents, ClusterEvents {
     this.#tellNews(held.room, user)
   }
 
-  bucketGone(bucket: BucketName): void {
-    for (const { room } of this.#rooms.values())
-      if (room.channel.bucket === bucket)
-        for (const { socket } of room.members) socket.close(BAD_TOKEN, 'the account was deleted')
-  }
-
   async message(node: string, channel: Channel, message: Message): Promise<void> {
     const held = this.#rooms.get(channelId(channel))
     if (held === undefined) return

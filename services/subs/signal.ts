@@ -1,3 +1,4 @@
+import type { AccountEnds, AccountHold } from '../../auth/account-ends'
 import type { Bans } from '../../auth/bans'
 import type { TokenHolder, TokenKeeper } from '../../auth/token-keeper'
 import { Path, isKv4Error } from '../../core'
@@ -16,6 +17,7 @@ export interface SignalOptions {
   readonly tokens: Pick<TokenKeeper, 'verify'>
   readonly bans: Pick<Bans, 'check'>
   readonly banWatch: BanWatch
+  readonly accountEnds: AccountEnds
   /** Counts of a channel: logins (`router:sub`) and bytes of frames passed on (`router:pkt`). */
   readonly count: (
     channel: Channel,
@@ -67,7 +69,7 @@ function refusal({ refusal: frame }: Dialect): SocketListener {
 }
 
 function connection(
-  { router, bans, banWatch, count, onBackgroundError }: SignalOptions,
+  { router, bans, banWatch, accountEnds, count, onBackgroundError }: SignalOptions,
   { bucket, path = Path.root, user, login }: TokenHolder,
   dialect: Dialect,
   { rawQuery, remoteAddress: address }: SocketRequest,
@@ -75,12 +77,14 @@ function connection(
   const channel: Channel = { bucket, path }
   let pace: Pace | undefined
   let seat: Seat | undefined
+  let account: AccountHold | undefined
   let open = true
 
   async function enter(socket: Socket): Promise<void> {
     // Nothing is heard from somebody who is not in.
     socket.pause()
     const wantsGaps = new URLSearchParams(rawQuery).get('gaps') === '1'
+    await account!.ready
     const member = { user, login, address, socket, dialect, since: Date.now(), wantsGaps }
     seat = await router.enter(channel, member, () => open)
     if (seat === undefined) return
@@ -100,6 +104,7 @@ function connection(
     open(socket) {
       pace = new Pace(socket)
       banWatch.hold(bucket)
+      account = accountEnds.hold(bucket, () => socket.close(BAD_TOKEN, 'the account is not active'))
       enter(socket).catch((error: unknown) => {
         onBackgroundError(error)
         socket.close(TRY_AGAIN)
@@ -118,6 +123,7 @@ function connection(
       if (pace === undefined) return
       pace.end()
       banWatch.release(bucket)
+      account!.release()
       seat?.leave()
     },
   }

@@ -125,6 +125,19 @@ describe('two nodes', () => {
     await Promise.all(peers.map((peer) => peer.close()))
   })
 
+  test('close what an account that is deactivated at the other one has open', async () => {
+    const { sys } = a.platform
+    const k = `ends-${process.pid}`
+    const { secret } = await sys.ok(
+      sys.put<{ secret: string; _ver_: string }>('/_acc/accounts', { k, v: { email: `${k}@async.cl` } }),
+    )
+    const there = worldOf(b.platform, b.platform.as(k, secret))
+    await eventually(async () => (await there.elena.get<unknown>('/_ns')).body.s === 'ok')
+    const bob = await there.peer('room', 'bob')
+    await sys.ok(sys.post('/_acc/accounts', { k, v: { active: false } }))
+    expect(await bob.closed).toEqual({ code: 4001, reason: 'the account is not active' })
+  })
+
   test('give a message to the node where its user came last', async () => {
     const watcher = await a.peer('newest', 'watcher')
     const older = await a.peer('newest', 'bob')

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import type { Client } from '../../client'
 import { Peer } from './peer'
 import { openSignalWorld, type SignalWorld } from './world'
 
@@ -111,17 +112,75 @@ describe('a kick', () => {
   })
 })
 
-test('the deletion of an account closes its sockets', async () => {
-  const { sys } = world.platform
-  const v = { email: 'gone@async.cl' }
-  const { secret } = await sys.ok(
-    sys.put<{ secret: string; _ver_: string }>('/_acc/accounts', { k: 'gone', v }),
-  )
-  const gone = world.platform.as('gone', secret)
-  await gone.ok(gone.put('/_ns/room'))
-  const bob = await Peer.in(world.url(await gone.ok(gone.put<string>('/_token/room?k=bob'))))
-  await sys.ok(sys.delete('/_acc/accounts?k=gone'))
-  expect((await bob.closed).code).toBe(4001)
+describe('an account that ends', () => {
+  const V = (name: string) => ({ email: `${name}@async.cl` })
+  const make = (by: Client, k: string) =>
+    by.ok(by.put<{ secret: string; _ver_: string }>('/_acc/accounts', { k, v: V(k) }))
+  const socketOf = async (client: Client, user: string) => {
+    await client.post('/_ns/room')
+    return Peer.in(world.url(await client.ok(client.put<string>(`/_token/room?k=${user}&expire=0`))))
+  }
+  const ended = { code: 4001, reason: 'the account is not active' }
+  const deactivate = (by: Client, k: string) => by.ok(by.post('/_acc/accounts', { k, v: { active: false } }))
+
+  test('by deactivation closes its sockets and those of its sub-accounts at once, and no others', async () => {
+    const { sys } = world.platform
+    const anna = world.platform.as('anna', (await make(sys, 'anna')).secret)
+    const kate = world.platform.as('anna#kate', (await make(anna, 'kate')).secret)
+    const lars = world.platform.as('anna#lars', (await make(anna, 'lars')).secret)
+    const [ofAnna, again, ofKate, ofLars] = [
+      await socketOf(anna, 'bob'),
+      await socketOf(anna, 'carol'),
+      await socketOf(kate, 'bob'),
+      await socketOf(lars, 'bob'),
+    ]
+    const other = await world.peer('room', 'bob')
+
+    await deactivate(anna, 'kate')
+    expect(await ofKate.closed).toEqual(ended)
+    // Which changes nothing of who may log in.
+    await anna.ok(anna.post('/_acc/accounts', { k: 'lars', v: { company: 'async' } }))
+    await anna.ok(anna.get('/_subs/room'))
+    for (const { socket } of [ofAnna, again, ofLars]) expect(socket.readyState).toBe(socket.OPEN)
+
+    await deactivate(sys, 'anna')
+    for (const each of [ofAnna, again, ofLars]) expect(await each.closed).toEqual(ended)
+    expect(other.socket.readyState).toBe(other.socket.OPEN)
+
+    // Back again, and watched again.
+    await sys.ok(sys.post('/_acc/accounts', { k: 'anna', v: { active: true } }))
+    const returned = await socketOf(anna, 'bob')
+    await deactivate(sys, 'anna')
+    expect(await returned.closed).toEqual(ended)
+    await other.close()
+  })
+
+  test('by deletion closes them too', async () => {
+    const { sys } = world.platform
+    const gone = world.platform.as('gone', (await make(sys, 'gone')).secret)
+    const kiddo = world.platform.as('gone#kiddo', (await make(gone, 'kiddo')).secret)
+    const [bob, ofKiddo] = [await socketOf(gone, 'bob'), await socketOf(kiddo, 'bob')]
+    await sys.ok(sys.delete('/_acc/accounts?k=gone'))
+    expect(await bob.closed).toEqual(ended)
+    expect(await ofKiddo.closed).toEqual(ended)
+  })
+
+  test('between the handshake and the first look closes the socket that is just coming', async () => {
+    const { sys, context } = world.platform
+    const late = world.platform.as('late', (await make(sys, 'late')).secret)
+    await late.post('/_ns/room')
+    const token = await late.ok(late.put<string>('/_token/room?k=bob&expire=0'))
+    const { hold } = context.accountEnds
+    const held = jest.spyOn(context.accountEnds, 'hold').mockImplementationOnce((bucket, tell) => {
+      const later = deactivate(sys, 'late').then(() => hold.call(context.accountEnds, bucket, tell))
+      return {
+        ready: later.then(({ ready }) => ready),
+        release: () => void later.then(({ release }) => release()),
+      }
+    })
+    expect(await new Peer(world.url(token)).closed).toEqual(ended)
+    held.mockRestore()
+  })
 })
 
 test('a server that ends sends its sockets elsewhere and leaves no presence', async () => {
