@@ -87,6 +87,18 @@ export interface WatchOptions {
   /** Go on behind this cursor; absent: from now. */
   readonly since?: Cursor
   readonly signal: AbortSignal
+  /** Told how far the feed has come where there was nothing for the filter. Absent: only events tell. */
+  readonly passed?: (passed: WatchPassed) => void
+}
+
+/** Everything before `cursor` has been told, and whoever watches has asked for more. */
+export interface WatchPassed {
+  /** Going on from here misses nothing; may lie a little before the last event's. */
+  readonly cursor: Cursor
+  /** Changes that went by since it was last told, those that the filter let through among them. */
+  readonly changes: number
+  /** Nothing more is there at the moment. */
+  readonly end: boolean
 }
 
 /**

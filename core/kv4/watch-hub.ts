@@ -1,6 +1,6 @@
 import type { Change, ChangeBatch, Cursor } from '../store/store'
 import { addressId, placeId } from './address'
-import type { WatchEvent, WatchFilter } from './api'
+import type { WatchEvent, WatchFilter, WatchOptions } from './api'
 import { Layer } from './layer'
 import { Path } from './path'
 
@@ -12,8 +12,12 @@ export class Subscription {
   #overflowed = false
   #wake: (() => void) | undefined
   #lost = false
+  #changes = 0
 
-  constructor(readonly filter: WatchFilter) {}
+  constructor(
+    readonly filter: WatchFilter,
+    private readonly told?: WatchOptions['passed'],
+  ) {}
 
   push(event: WatchEvent): void {
     if (this.#queue.length >= MAX_QUEUED) this.overflow()
@@ -31,6 +35,14 @@ export class Subscription {
   lose(): void {
     this.#lost = true
     this.#wake?.()
+  }
+
+  /** A batch is over. Told only to one who waits, as he has had everything before it. */
+  passed(cursor: Cursor, changes: number): void {
+    this.#changes += changes
+    if (this.#wake === undefined || this.#queue.length > 0 || this.#overflowed || this.#lost) return
+    this.told?.({ cursor, changes: this.#changes, end: true })
+    this.#changes = 0
   }
 
   get lost(): boolean {
@@ -75,14 +87,17 @@ export class WatchHub {
   readonly #byAddress = new Map<string, Set<Subscription>>()
   readonly #byPlace = new Map<string, Set<Subscription>>()
   readonly #others = new Set<Subscription>()
+  /** Those that want to know what passed them by. */
+  readonly #followers = new Set<Subscription>()
   #count = 0
 
   get size(): number {
     return this.#count
   }
 
-  subscribe(filter: WatchFilter): Subscription {
-    const subscription = new Subscription(filter)
+  subscribe(filter: WatchFilter, passed?: WatchOptions['passed']): Subscription {
+    const subscription = new Subscription(filter, passed)
+    if (passed !== undefined) this.#followers.add(subscription)
     this.#count++
     const { index, id } = this.#room(filter)
     if (index === undefined) this.#others.add(subscription)
@@ -95,6 +110,7 @@ export class WatchHub {
   }
 
   unsubscribe(subscription: Subscription): void {
+    this.#followers.delete(subscription)
     const { index, id } = this.#room(subscription.filter)
     let removed: boolean
     if (index === undefined) removed = this.#others.delete(subscription)
@@ -118,6 +134,7 @@ export class WatchHub {
       for (const subscription of this.#others)
         if (letsThrough(subscription.filter, change)) subscription.push(event)
     })
+    for (const subscription of this.#followers) subscription.passed(batch.cursor, batch.changes.length)
   }
 
   /** Every watcher looks in the store for what it may have missed. */

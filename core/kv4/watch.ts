@@ -19,10 +19,10 @@ export async function* watch(
   store: BucketStore,
   hub: WatchHub,
   filter: WatchFilter,
-  { since, signal }: WatchOptions,
+  { since, signal, passed }: WatchOptions,
   started: Promise<void>,
 ): AsyncGenerator<WatchEvent, void, undefined> {
-  const subscription = hub.subscribe(filter)
+  const subscription = hub.subscribe(filter, passed)
   try {
     await started
     let cursor = since ?? (await store.cursor())
@@ -40,8 +40,10 @@ export async function* watch(
             yield watchEvent(change, i === matching.length - 1 ? batch.cursor : cursor)
           }
           cursor = batch.cursor
+          passed?.({ cursor, changes: batch.changes.length, end: false })
         }
         if (signal.aborted) return
+        passed?.({ cursor, changes: 0, end: true })
       }
       const taken = subscription.take()
       behind = taken === 'overflowed'

@@ -1,4 +1,4 @@
-import type { Bucket, Cursor, WatchEvent, WatchFilter } from '../../../../core'
+import type { Bucket, Cursor, WatchEvent, WatchFilter, WatchPassed } from '../../../../core'
 import { Key, Path } from '../../../../core'
 import type { EngineBench } from './bench'
 import { CURRENT, DATA, SERIES, at, code, eventually } from './bench'
@@ -100,6 +100,37 @@ export function watchingContract(bench: EngineBench): void {
         '/a y',
       ])
       expect(await until({ key: Key.parse('end') }, 1)).toEqual(['/end end'])
+    })
+
+    bench.test('says how far it has come where there was nothing for it', async () => {
+      const bucket = await bench.bucket()
+      const since = await bucket.cursor()
+      for (let i = 0; i < 5; i++) await bucket.put(at('/elsewhere', `k${i}`), i, { by })
+      const abort = new AbortController()
+      const told: WatchPassed[] = []
+      const events: WatchEvent[] = []
+      const watching = (async () => {
+        for await (const event of bucket.watch(
+          { layer: DATA, path: Path.parse('/here') },
+          { since, signal: abort.signal, passed: (passed) => void told.push(passed) },
+        ))
+          events.push(event)
+      })()
+      const changes = () => told.reduce((sum, passed) => sum + passed.changes, 0)
+      await eventually(async () => expect([told.at(-1)?.end, changes() >= 5]).toEqual([true, true]))
+      const afterFirst = changes()
+      await bucket.put(at('/elsewhere', 'live'), 1, { by })
+      await eventually(async () => expect(changes()).toBeGreaterThan(afterFirst))
+      await bucket.put(at('/here', 'k'), 1, { by })
+      await eventually(async () => expect(events).toHaveLength(1))
+      abort.abort()
+      await watching
+      // Before the event was told, nothing was said that leads past it.
+      const resumed = await take(bucket, { path: Path.parse('/here') }, 1, told[0]!.cursor)
+      expect(summary(resumed)).toEqual(['/here k create 1'])
+      // What passed by before is not told again from where it said it was.
+      const rest = await take(bucket, { layer: DATA }, 2, told.findLast(({ end }) => !end)?.cursor)
+      expect(summary(rest)).toEqual(['/elsewhere live create 1', '/here k create 1'])
     })
 
     bench.test('a slow watcher misses nothing while thousands of writes pass', async () => {
