@@ -1,0 +1,103 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openCouchStore } from '../../core/store/couch/open-couch-store'
+import { openEmbeddedStore } from '../../core/store/embedded'
+import type { BucketStore, Store } from '../../core/store/store'
+import { readConfig } from '../../server/config'
+import { startServer } from '../../server/start'
+import { Client } from '../client'
+import { FaultProxy } from '../couchdb/fault-proxy'
+import { CouchServer } from '../couchdb/server'
+import { seeded } from './random'
+
+export interface Nodes {
+  /** One account, on each node. */
+  readonly clients: readonly Client[]
+  /** The same on the first node, through a proxy that cuts connections before and after the call is carried out. */
+  readonly unreliable: Client
+  close(): Promise<void>
+}
+
+export interface NodesOptions {
+  /** How many on one CouchDB: its URL, or 'protocol server' for one of the tests' own. Absent: one, embedded. */
+  readonly couch?: { readonly nodes: number; readonly url: string }
+  /** Puts a fault into a bucket's store, to see whether it is found. */
+  readonly spoil?: (bucket: BucketStore, node: number) => BucketStore
+  readonly seed: number
+}
+
+export const PROTOCOL_SERVER = 'protocol server'
+const SYS_SECRET = 'a-secret-for-the-campaign'
+// Of the calls that go through the proxy.
+const CUT = 0.1
+
+/** Whole servers in this process, over HTTP. */
+export async function startNodes({ couch, spoil, seed }: NodesOptions): Promise<Nodes> {
+  const closers: (() => Promise<void>)[] = []
+  const url =
+    couch?.url === PROTOCOL_SERVER
+      ? await CouchServer.start({ login: 'admin:admin' }).then((server) => {
+          closers.push(() => server.close())
+          return server.url
+        })
+      : couch?.url
+  const urls: string[] = []
+  for (let node = 0; node < (couch?.nodes ?? 1); node++) {
+    const directory = await mkdtemp(join(tmpdir(), 'kv4-linearizable-'))
+    closers.push(() => rm(directory, { recursive: true, force: true }))
+    const config = readConfig({
+      KV4_PORT: '0',
+      KV4_DATA_DIR: directory,
+      KV4_SYS_SECRET: SYS_SECRET,
+      KV4_PEPPER: 'a pepper for the campaign, long enough',
+      KV4_NODE: `node-${node}`,
+      KV4_LOG_LEVEL: 'silent',
+      ...(url !== undefined && { KV4_COUCHDB_URL: url }),
+    })
+    const store = await openStore(url, directory, node)
+    if (spoil !== undefined) spoilStore(store, (bucket) => spoil(bucket, node))
+    const server = await startServer(config, { store })
+    closers.push(() => server.close())
+    urls.push(server.url)
+  }
+
+  const sys = new Client(urls[0]!, '$sys', SYS_SECRET)
+  const account = `elena${process.pid}x${Date.now().toString(36)}`
+  const { secret } = await sys.ok(
+    sys.put<{ secret: string }>('/_acc/accounts', { k: account, v: { email: `${account}@example.com` } }),
+  )
+  closers.push(async () => void (await sys.delete(`/_acc/accounts?k=${account}`)))
+
+  const proxy = await FaultProxy.start(urls[0]!)
+  const random = seeded(seed)
+  proxy.fault = () => {
+    proxy.passed.length = 0
+    if (random() > CUT) return undefined
+    return random() < 0.3 ? 'cut before' : 'cut after'
+  }
+  closers.push(() => proxy.close())
+  return {
+    clients: urls.map((url) => new Client(url, account, secret)),
+    unreliable: new Client(proxy.url.replace(/\/$/, ''), account, secret),
+    async close() {
+      for (const close of closers.reverse()) await close()
+    },
+  }
+}
+
+function openStore(url: string | undefined, directory: string, node: number): Promise<Store> {
+  if (url !== undefined) return openCouchStore({ url, node: `node-${node}` })
+  return openEmbeddedStore({
+    directory,
+    onFatal(error) {
+      throw error
+    },
+  })
+}
+
+/** In buckets of tenants alone: a platform whose own accounts are spoilt would not get far. */
+function spoilStore(store: Store, spoil: (bucket: BucketStore) => BucketStore): void {
+  const open = store.open.bind(store)
+  store.open = async (name) => (name === '$sys' ? open(name) : spoil(await open(name)))
+}
