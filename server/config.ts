@@ -96,6 +96,12 @@ export const SETTINGS = {
     default: '15000',
     meaning: 'How long after a node was last heard of others deliver its webhooks, in ms.',
   },
+  KV4_MOUNT_LOGINS: {
+    unset: 'none: every call needs a credential of its own',
+    meaning:
+      'Blank-separated `mount=user:secret`: in whose name a call without a credential acts on the URLs of that mount, for clients of a system that had no logins: `nesoi=elena:secret`. Whoever reaches the port then acts as that account there.',
+    secret: true,
+  },
   KV4_PLUGINS: { unset: 'none', meaning: 'Comma-separated packages that each export a service.' },
   KV4_LOG_LEVEL: {
     default: 'info',
@@ -119,6 +125,12 @@ export type SettingName = keyof typeof SETTINGS
 export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[]
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+/** In whose name a call without a credential acts. */
+export interface MountLogin {
+  readonly user: string
+  readonly password: string
+}
 
 /** What the environment and the flags say, validated. */
 export interface Config {
@@ -145,6 +157,8 @@ export interface Config {
   readonly hooksLeaseMs: number
   /** Empty: any. */
   readonly origins: readonly string[]
+  /** By the mount's name. */
+  readonly mountLogins: Readonly<Record<string, MountLogin>>
   readonly plugins: readonly string[]
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly couchdbGraceMs: number
@@ -197,6 +211,8 @@ function isOrigin(text: string): boolean {
   }
 }
 
+const MOUNT_LOGIN = /^([a-z][a-z0-9_.-]*)=([^:=]+):(.+)$/
+
 const SCHEMAS = {
   KV4_PORT: whole(0, 65_535),
   KV4_HOST: z.string().regex(/^[^\s/]{1,255}$/, 'is not an address or a host name'),
@@ -242,6 +258,15 @@ const SCHEMAS = {
     .transform((waits) => waits.map(Number)),
   KV4_HOOKS_TIMEOUT_MS: whole(50, 120_000),
   KV4_HOOKS_LEASE_MS: whole(200, 600_000),
+  KV4_MOUNT_LOGINS: z
+    .string()
+    .transform((text) => text.split(/\s+/).filter((item) => item !== ''))
+    .refine((items) => items.every((item) => MOUNT_LOGIN.test(item)), 'is not `mount=user:secret` …')
+    .transform((items) => items.map((item) => MOUNT_LOGIN.exec(item)!.slice(1) as [string, string, string]))
+    .refine((items) => new Set(items.map(([mount]) => mount)).size === items.length, 'names a mount twice')
+    .transform((items): Readonly<Record<string, MountLogin>> =>
+      Object.fromEntries(items.map(([mount, user, password]) => [mount, { user, password }])),
+    ),
   KV4_PLUGINS: list,
   KV4_LOG_LEVEL: z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`),
   KV4_COUCHDB_GRACE_MS: whole(0, 3_600_000),
@@ -357,6 +382,7 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
     hooksTimeoutMs: read('KV4_HOOKS_TIMEOUT_MS'),
     hooksLeaseMs: read('KV4_HOOKS_LEASE_MS'),
     origins: read('KV4_ORIGINS'),
+    mountLogins: read('KV4_MOUNT_LOGINS'),
     plugins: read('KV4_PLUGINS'),
     logLevel: read('KV4_LOG_LEVEL'),
     couchdbGraceMs: read('KV4_COUCHDB_GRACE_MS'),
@@ -373,6 +399,7 @@ const LISTS: ReadonlySet<SettingName> = new Set([
   'KV4_HOOKS_ALLOW',
   'KV4_SERVICE_ALLOW',
   'KV4_TRUST_PROXY',
+  'KV4_MOUNT_LOGINS',
   'KV4_ORIGINS',
   'KV4_PLUGINS',
 ])
@@ -415,6 +442,7 @@ const FIELDS = {
   KV4_HOOKS_RETRIES_MS: 'hooksRetriesMs',
   KV4_HOOKS_TIMEOUT_MS: 'hooksTimeoutMs',
   KV4_HOOKS_LEASE_MS: 'hooksLeaseMs',
+  KV4_MOUNT_LOGINS: 'mountLogins',
   KV4_PLUGINS: 'plugins',
   KV4_LOG_LEVEL: 'logLevel',
   KV4_COUCHDB_GRACE_MS: 'couchdbGraceMs',
@@ -429,11 +457,12 @@ export function describe(config: Config): readonly SettingInForce[] {
     const setting: Setting = SETTINGS[name]
     const value = config[FIELDS[name]]
     let shown: string
-    if (value === undefined || (typeof value === 'object' && value.length === 0)) shown = `(${setting.unset})`
-    else if (name === 'KV4_COUCHDB_URL') shown = withoutCredentials(String(value))
+    if (value === undefined || (typeof value === 'object' && Object.keys(value).length === 0))
+      shown = `(${setting.unset})`
+    else if (name === 'KV4_COUCHDB_URL') shown = withoutCredentials(String(value as string))
     else if (setting.secret === true) shown = '(set)'
     else if (typeof value === 'boolean') shown = value ? '1' : '0'
-    else shown = typeof value === 'object' ? value.join(',') : String(value)
+    else shown = Array.isArray(value) ? value.join(',') : String(value as string | number)
     return { name, flag: flagOf(name), value: shown, meaning: setting.meaning }
   })
 }

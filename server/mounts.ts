@@ -2,17 +2,19 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { printBasicHeader } from '../auth'
 import type { Authentication, Bans, Principal } from '../auth'
 import { Kv4Error, Path, isKv4Error } from '../core'
-import type { Bucket, Engine } from '../core'
+import type { Bucket, Engine, Json } from '../core'
 import { ACCESS_RULES } from '../services/module'
 import type { Mount, MountReply, MountRequest, MountRoute } from '../services/mount'
 import { permit } from './access'
 import { BindingError } from './binder'
 import type { CallCount } from './call-count'
+import type { MountLogin } from './config'
 import type { Log } from './log'
 import type { OpenStreams } from './open-streams'
 import type { Outbox } from './outbox'
 import { CallerGone, MAX_BODY_BYTES, readRawBody } from './request-body'
 import { statusOf } from './status'
+import { parseStrictJson } from './strict-json'
 
 /** First segments that the platform answers itself. */
 const RESERVED = ['', 'healthz', 'readyz']
@@ -27,6 +29,8 @@ export interface MountOptions {
   readonly bans: Pick<Bans, 'check'>
   readonly calls: CallCount
   readonly log: Log
+  /** By the mount's name: in whose name a call without a credential acts (KV4_MOUNT_LOGINS). */
+  readonly logins?: Readonly<Record<string, MountLogin>>
 }
 
 /** All mounts, bound: what http.ts asks before it reads a URL in the platform's own way. */
@@ -49,7 +53,8 @@ export interface Mounts {
 
 /**
  * Binds mounts: each answers every URL whose first segment is one of its own.
- * @throws BindingError for a bad or duplicate segment or name, a route without methods, pattern or a known access rule
+ * @throws BindingError for a bad or duplicate segment or name, a route without methods, pattern or a known access rule,
+ *   a login for a mount that there is not
  */
 export function bindMounts({
   mounts,
@@ -60,6 +65,7 @@ export function bindMounts({
   bans,
   calls,
   log,
+  logins = {},
 }: MountOptions): Mounts {
   const bySegment = new Map<string, Mount>()
   const names = new Set<string>()
@@ -77,6 +83,11 @@ export function bindMounts({
     }
     for (const route of mount.routes) checkRoute(mount, route)
   }
+  const stray = Object.keys(logins).find((name) => !names.has(name))
+  if (stray !== undefined)
+    throw new BindingError(
+      `KV4_MOUNT_LOGINS: there is no mount ${stray}; there are ${[...names].sort().join(', ')}`,
+    )
 
   function find(target: string): Mount | undefined {
     if (bySegment.size === 0 || target.charCodeAt(0) !== 0x2f) return undefined
@@ -97,6 +108,7 @@ export function bindMounts({
       calls,
       remoteAddress: addressOf(request),
       origin: originOf(request),
+      login: logins[mount.name],
     })
     try {
       let reply: MountReply
@@ -202,6 +214,7 @@ class BoundMountRequest implements MountRequest {
   readonly #authentication: Authentication
   readonly #bans: Pick<Bans, 'check'>
   readonly #calls: CallCount
+  readonly #login: MountLogin | undefined
   #counted = false
   #principal: Principal | undefined
   #body: Promise<Buffer> | undefined
@@ -214,6 +227,7 @@ class BoundMountRequest implements MountRequest {
     platform: Pick<MountOptions, 'engine' | 'authentication' | 'bans' | 'calls'> & {
       readonly remoteAddress: string
       readonly origin: string
+      readonly login: MountLogin | undefined
     },
   ) {
     const target = request.url!
@@ -231,6 +245,7 @@ class BoundMountRequest implements MountRequest {
     this.#authentication = platform.authentication
     this.#bans = platform.bans
     this.#calls = platform.calls
+    this.#login = platform.login
   }
 
   get principal(): Principal {
@@ -257,6 +272,10 @@ class BoundMountRequest implements MountRequest {
     return (this.#body ??= readRawBody(this.#request, this.#response, this.#mount.maxBody ?? MAX_BODY_BYTES))
   }
 
+  async json(): Promise<Json> {
+    return parseStrictJson(await this.body())
+  }
+
   bucketOf(principal: Principal): Bucket {
     return this.#engine.bucket(principal.bucket)
   }
@@ -267,9 +286,11 @@ class BoundMountRequest implements MountRequest {
     return this.#identify(printBasicHeader({ user, password }))
   }
 
-  /** By the Authorization header. */
+  /** By the Authorization header; without one in the name that the mount's calls have then, if they have one. */
   async login(): Promise<Principal> {
-    return (this.#principal = await this.#identify(this.headers.authorization))
+    const { authorization } = this.headers
+    const header = authorization ?? (this.#login === undefined ? undefined : printBasicHeader(this.#login))
+    return (this.#principal = await this.#identify(header))
   }
 
   async #identify(authorization: string | undefined): Promise<Principal> {

@@ -211,6 +211,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       bans,
       calls,
       log,
+      logins: config.mountLogins,
     })
     const { server, drain } = createHttp({
       bindings,

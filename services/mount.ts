@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Principal } from '../auth/principal'
-import type { Bucket } from '../core'
+import type { Bucket, Json } from '../core'
 import type { Access, ServiceContext } from './module'
 
 /**
@@ -25,7 +25,8 @@ export interface MountRoute {
   /** Against `rawPath`; groups are handed to `run`. */
   readonly pattern: RegExp
   /**
-   * As for services. `public` routes may still ask `request.authenticate` themselves, for credentials that do not
+   * As for services; a call without a credential has the one that KV4_MOUNT_LOGINS names for the mount, if it names one.
+   * `public` routes may still ask `request.authenticate` themselves, for credentials that do not
    * travel in the Authorization header.
    */
   readonly access: Access
@@ -46,6 +47,8 @@ export interface MountRequest {
   readonly origin: string
   /** The whole body, of any type. @throws body_too_large */
   body(): Promise<Buffer>
+  /** The body as JSON, read as strictly as that of a service, whatever its type. @throws bad_json, body_too_large */
+  json(): Promise<Json>
   /** Of a route that is not `public`. */
   readonly principal: Principal
   readonly bucket: Bucket

@@ -75,6 +75,9 @@ describe('configuration', () => {
     [{ KV4_PEPPER: 'short' }, 'KV4_PEPPER'],
     [{ KV4_NODE: 'a node' }, 'KV4_NODE'],
     [{ KV4_STATS_FLUSH_MS: '0' }, 'KV4_STATS_FLUSH_MS'],
+    [{ KV4_MOUNT_LOGINS: 'elena:secret' }, 'KV4_MOUNT_LOGINS'],
+    [{ KV4_MOUNT_LOGINS: 'nesoi=elena' }, 'KV4_MOUNT_LOGINS'],
+    [{ KV4_MOUNT_LOGINS: 'nesoi=elena:one nesoi=otto:two' }, 'KV4_MOUNT_LOGINS'],
   ])('refuses %j', (env, name) => {
     expect(problems(env)).toContain(name)
   })
@@ -89,7 +92,12 @@ describe('configuration', () => {
   })
 
   test('tells every problem at once, and no secret', () => {
-    const secrets = { KV4_SYS_SECRET: 'canary#1', KV4_PEPPER: 'canary2', KV4_COUCHDB_URL: 'canary3:x@y' }
+    const secrets = {
+      KV4_SYS_SECRET: 'canary#1',
+      KV4_PEPPER: 'canary2',
+      KV4_COUCHDB_URL: 'canary3:x@y',
+      KV4_MOUNT_LOGINS: 'canary5',
+    }
     const message = problems({ ...secrets, KV4_PORT: 'x', KV4_NO: 'y' }, ['--no-such=canary4'])
     for (const name of [...Object.keys(secrets), 'KV4_PORT', 'KV4_NO', '--no-such'])
       expect(message).toContain(name)
@@ -102,6 +110,11 @@ describe('configuration', () => {
       KV4_PEPPER: 'canary-pepper-0123456789-0123456789-0123',
       KV4_COUCHDB_URL: 'http://admin:canary@127.0.0.1:5984/x?canary=1',
       KV4_TRUST_PROXY: '10.0.0.0/8, ::1',
+      KV4_MOUNT_LOGINS: 'nesoi=elena:canary v2=elena#lily:!canary:1',
+    })
+    expect(config.mountLogins).toEqual({
+      nesoi: { user: 'elena', password: 'canary' },
+      v2: { user: 'elena#lily', password: '!canary:1' },
     })
     const shown = show(config)
     expect(shown.map(({ name }) => name)).toEqual(SETTING_NAMES)
@@ -109,6 +122,7 @@ describe('configuration', () => {
     const value = (name: string) => shown.find((row) => row.name === name)?.value
     expect(value('KV4_COUCHDB_URL')).toBe('http://127.0.0.1:5984/x')
     expect(value('KV4_SYS_SECRET')).toBe('(set)')
+    expect(value('KV4_MOUNT_LOGINS')).toBe('(set)')
     expect(value('KV4_TRUST_PROXY')).toBe('10.0.0.0/8,::1')
     expect(value('KV4_REQUIRE_VER')).toBe('0')
     expect(value('KV4_PLUGINS')).toBe('(none)')
