@@ -170,9 +170,9 @@ describe('an account that ends', () => {
     const late = world.platform.as('late', (await make(sys, 'late')).secret)
     await late.post('/_ns/room')
     const token = await late.ok(late.put<string>('/_token/room?k=bob&expire=0'))
-    const { hold } = context.accountEnds
+    const hold = context.accountEnds.hold.bind(context.accountEnds)
     const held = jest.spyOn(context.accountEnds, 'hold').mockImplementationOnce((bucket, tell) => {
-      const later = deactivate(sys, 'late').then(() => hold.call(context.accountEnds, bucket, tell))
+      const later = deactivate(sys, 'late').then(() => hold(bucket, tell))
       return {
         ready: later.then(({ ready }) => ready),
         release: () => void later.then(({ release }) => release()),
