@@ -459,10 +459,10 @@ export function describe(config: Config): readonly SettingInForce[] {
     let shown: string
     if (value === undefined || (typeof value === 'object' && Object.keys(value).length === 0))
       shown = `(${setting.unset})`
-    else if (name === 'KV4_COUCHDB_URL') shown = withoutCredentials(String(value as string))
+    else if (name === 'KV4_COUCHDB_URL' && typeof value === 'string') shown = withoutCredentials(value)
     else if (setting.secret === true) shown = '(set)'
     else if (typeof value === 'boolean') shown = value ? '1' : '0'
-    else shown = Array.isArray(value) ? value.join(',') : String(value as string | number)
+    else shown = typeof value === 'object' ? Object.values(value).join(',') : String(value)
     return { name, flag: flagOf(name), value: shown, meaning: setting.meaning }
   })
 }
