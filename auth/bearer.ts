@@ -13,18 +13,20 @@ const PURPOSES = ['service', 'host'] as const satisfies readonly PrincipalToken[
  * (`Route.tokens`), and there only what its scope allows.
  */
 export function withBearerTokens(basic: Authentication, tokens: Pick<TokenKeeper, 'verify'>): Authentication {
-  return {
-    async authenticate(headers, address) {
-      const [, token] = BEARER.exec(headers.authorization ?? '') ?? []
-      if (token === undefined) return basic.authenticate(headers, address)
-      for (const purpose of PURPOSES) {
-        try {
-          return principalOf(await tokens.verify(purpose, token), purpose)
-        } catch (error) {
-          if (!isKv4Error(error, 'unauthorized')) throw error
-        }
+  async function bearerOf(token: string): Promise<Principal> {
+    for (const purpose of PURPOSES) {
+      try {
+        return principalOf(await tokens.verify(purpose, token), purpose)
+      } catch (error) {
+        if (!isKv4Error(error, 'unauthorized')) throw error
       }
-      throw new Kv4Error('unauthorized')
+    }
+    throw new Kv4Error('unauthorized')
+  }
+  return {
+    authenticate(headers, address) {
+      const token = BEARER.exec(headers.authorization ?? '')?.[1]
+      return token === undefined ? basic.authenticate(headers, address) : bearerOf(token)
     },
   }
 }

@@ -79,13 +79,12 @@ export class EmbeddedBucket implements BucketStore {
     const prepared = writes.map((write) => prepare(this.state.id, write))
     let bytes = 0
     for (const { key, record } of prepared) bytes += 2 * key.length + record.length
-    const { outcomes, seq } = await this.committer.submit(bytes, (pending) => {
+    const commit = await this.committer.submit(bytes, (pending) => {
       this.state.check()
-      const outcomes = planWrites(pending, this.state, prepared, latestNumbers(pending))
-      return { outcomes, seq: this.state.seq }
+      return planWrites(pending, this.state, prepared, latestNumbers(pending))
     })
-    this.#told(seq)
-    return outcomes
+    this.state.committed(commit)
+    return commit.outcomes
   }
 
   async heads(
@@ -278,12 +277,6 @@ export class EmbeddedBucket implements BucketStore {
     if (this.#closed.signal.aborted)
       throw new Kv4Error('store_unavailable', { retryAfter: 1, detail: 'this handle on a bucket is closed' })
     this.committer.check()
-  }
-
-  #told(seq: number): void {
-    if (seq <= this.state.durableSeq) return
-    this.state.durableSeq = seq
-    this.state.wake()
   }
 
   #rows(forward: boolean, start: Buffer, end: Buffer, limit: number): Row[] {

@@ -44,7 +44,10 @@ function readBatch(
   bucket: BucketState,
   after: number,
   limit: number,
-): { changes: Change[]; next: number; full: boolean } {
+): { changes: readonly Change[]; next: number; full: boolean } {
+  const { fresh } = bucket
+  if (fresh?.after === after && fresh.changes.length < limit)
+    return { changes: fresh.changes, next: after + fresh.changes.length, full: false }
   const prefix = bucketPrefix(bucket.id)
   const changes: Change[] = []
   let next = after

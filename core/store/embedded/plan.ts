@@ -1,7 +1,7 @@
 import type { Address, Place } from '../../kv4/address'
 import { LEVELS } from '../store'
-import type { Outcome, PutCurrent, PutSample, PutVersion } from '../store'
-import type { BucketState } from './bucket-state'
+import type { Change, Outcome, PutCurrent, PutSample, PutVersion } from '../store'
+import type { BucketState, Committed } from './bucket-state'
 import {
   NUMBER_BYTES,
   PREFIX_BYTES,
@@ -38,6 +38,11 @@ const NEVER_WRITTEN: KeyState = { live: false, exp: undefined }
 /** What one transaction has given out so far: the latest version numbers, by address key. */
 export type LatestNumbers = Map<string, number>
 
+/** What a commit comes to, in the order of its writes, and what is known once it is on disk. */
+export interface PlannedCommit extends Committed {
+  readonly outcomes: readonly Outcome[]
+}
+
 /**
  * Plans writes into a transaction: all records of a write, or none when it conflicts. The common case, a new version
  * of a live key, costs one lookup and two records: the version and its feed entry.
@@ -47,21 +52,29 @@ export function planWrites(
   bucket: BucketState,
   writes: readonly Prepared[],
   latest: LatestNumbers,
-): Outcome[] {
+): PlannedCommit {
+  const after = bucket.seq
+  const changes: Change[] = []
+  const numbers = new Map<string, number>()
   // Later writes to an address that conflicted were made on a wrong assumption.
   const conflicted = new Set<string>()
-  return writes.map((prepared): Outcome => {
+  const outcomes = writes.map((prepared): Outcome => {
     switch (prepared.write.kind) {
       case 'versioned': {
         const { write, key, record } = prepared as Prepared & { write: PutVersion }
         const address = key.subarray(0, key.length - NUMBER_BYTES)
         const id = address.toString('latin1')
-        if (conflicted.has(id) || write.version.n !== latestNumber(pending, latest, id, address) + 1) {
+        if (
+          conflicted.has(id) ||
+          write.version.n !== latestNumber(pending, bucket, latest, id, address) + 1
+        ) {
           conflicted.add(id)
           return 'conflict'
         }
         latest.set(id, write.version.n)
+        numbers.set(id, write.version.n)
         planVersion(pending, bucket, write, key, record)
+        changes.push({ kind: 'versioned', address: write.address, version: write.version })
         return 'stored'
       }
       case 'current': {
@@ -74,20 +87,30 @@ export function planWrites(
           return 'conflict'
         }
         planCurrent(pending, bucket, write, entry, before, key, record)
+        changes.push({ kind: 'current', address: write.address, version: write.version })
         return 'stored'
       }
       case 'series': {
         const { write, key, record } = prepared as Prepared & { write: PutSample }
-        if (pending.get(key) === undefined) planSample(pending, bucket, write, key, record)
+        if (pending.get(key) !== undefined) return 'stored'
+        planSample(pending, bucket, write, key, record)
+        changes.push({ kind: 'series', address: write.address, sample: write.sample })
         return 'stored'
       }
     }
   })
+  return { outcomes, after, changes, latest: numbers }
 }
 
-function latestNumber(pending: Pending, latest: LatestNumbers, id: string, address: Buffer): number {
-  const planned = latest.get(id)
-  if (planned !== undefined) return planned
+function latestNumber(
+  pending: Pending,
+  bucket: BucketState,
+  latest: LatestNumbers,
+  id: string,
+  address: Buffer,
+): number {
+  const known = latest.get(id) ?? bucket.latest(id)
+  if (known !== undefined) return known
   const newest = pending.reader.firstKeyFrom(address)
   return newest !== undefined && startsWith(newest, address) ? versionNumberOf(newest) : 0
 }
