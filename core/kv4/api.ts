@@ -24,6 +24,18 @@ export interface PutOptions extends WriteOptions {
   readonly ttl?: number
 }
 
+/** What makes the writes of a request known, so that carrying it out again finds them instead of writing anew. */
+export interface WriteMark {
+  /** 1 to 64 bytes without control characters; no other request's. */
+  readonly id: string
+  /** Unix ms of the first attempt; samples are recorded at this time. */
+  readonly startedAt: number
+  /** Unix ms: no version of the request is older, whichever node's clock it was written by. */
+  readonly since: number
+  /** There was no attempt before this one. */
+  readonly first: boolean
+}
+
 export interface ReadOptions {
   /** Past the cache: sees every write that was acknowledged anywhere before. Default false. */
   readonly consistent?: boolean
@@ -166,6 +178,13 @@ export interface Bucket {
     page?: PageOptions<Pick<Sample, 'at' | 'id'>>,
   ): Promise<Listing<Sample, Pick<Sample, 'at' | 'id'>>>
   aggregate(query: AggregateQuery): Promise<readonly AggregateRow[]>
+
+  /**
+   * The same bucket for one attempt at a request: what it puts, modifies, removes and appends carries the mark, and
+   * what an earlier attempt has written is answered instead of written again, as far as the history goes back
+   * (retention; of a current entry the last version alone).
+   */
+  marked(mark: WriteMark): Bucket
 
   /** The present end of the feed, to `watch` from later. */
   cursor(): Promise<Cursor>

@@ -16,6 +16,7 @@ import type {
   WatchEvent,
   WatchFilter,
   WatchOptions,
+  WriteMark,
   WriteOptions,
 } from './api'
 import type { BucketName } from './bucket-name'
@@ -27,8 +28,9 @@ import { Layer } from './layer'
 import type { LayerRegistry } from './layer-registry'
 import type { OpenBucket } from './open-bucket'
 import type { Path } from './path'
+import { MarkedWrites } from './marked-writes'
 import { peekHead, readHead, readHeads } from './reader'
-import { findBySecondary, putWithKeys, removeEntry } from './secondary'
+import { findBySecondary, putOnHead, removeEntry } from './secondary'
 import type { Sample, Slot, Version } from './version'
 import { isLive } from './version'
 import { watch } from './watch'
@@ -56,7 +58,12 @@ export class EngineBucket implements Bucket {
   constructor(
     readonly name: BucketName,
     private readonly host: BucketHost,
+    private readonly writes?: MarkedWrites,
   ) {}
+
+  marked(mark: WriteMark): Bucket {
+    return new EngineBucket(this.name, this.host, new MarkedWrites(mark))
+  }
 
   async get(
     address: Address,
@@ -88,11 +95,10 @@ export class EngineBucket implements Bucket {
     if (options.ttl !== undefined && !(options.ttl > 0 && options.ttl <= MAX_TTL_MS))
       throw new Kv4Error('bad_ttl')
     return this.#with(async (open) => {
-      const { keys } = options
       const version =
-        keys === undefined
+        options.keys === undefined && this.writes === undefined
           ? (await open.committer.write(entryWrite(address, kind, value, options)))!
-          : await putWithKeys(open, address, kind, value, { ...options, keys })
+          : await putOnHead(open, address, kind, value, options, this.writes)
       this.host.wrote(open, address, version)
       return version
     })
@@ -122,7 +128,7 @@ export class EngineBucket implements Bucket {
   async remove(address: Address, options: WriteOptions): Promise<Version | undefined> {
     const kind = this.#entryKind(address.layer)
     return this.#with(async (open) => {
-      const version = await removeEntry(open, entryWrite(address, kind, undefined, options))
+      const version = await removeEntry(open, entryWrite(address, kind, undefined, options), this.writes)
       if (version !== undefined) this.host.wrote(open, address, version)
       return version
     })
@@ -240,9 +246,10 @@ export class EngineBucket implements Bucket {
     options: { readonly by: string; readonly at?: number; readonly id?: string },
   ): Promise<Sample> {
     if (this.host.layers.of(address.layer).kind !== 'series') throw new Kv4Error('wrong_layer_kind')
+    const marked = this.writes?.nextSample()
     const sample: Sample = {
-      at: options.at ?? this.host.clock(),
-      id: options.id ?? this.host.sampleId(),
+      at: options.at ?? marked?.at ?? this.host.clock(),
+      id: options.id ?? marked?.id ?? this.host.sampleId(),
       by: options.by,
       v: value,
     }

@@ -26,6 +26,8 @@ export interface EntryWrite {
   readonly lapsed?: boolean
   /** Rejects with CarriesKeys when the entry has secondary keys: the caller has to look at its claims first. */
   readonly unlessKeyed?: boolean
+  /** Goes into the version. */
+  readonly mark?: string | undefined
 }
 
 export class CarriesKeys extends Error {}
@@ -296,7 +298,7 @@ function planWrite(entry: EntryWrite, head: Version | undefined, now: number): P
   const n = entry.kind === 'versioned' ? (head?.n ?? 0) + 1 : Math.max(at * 1000, (head?.n ?? 0) + 1)
   const version: Version =
     entry.value === undefined
-      ? { n, at, by: entry.by, op: 'delete', v: null }
+      ? { n, at, by: entry.by, op: 'delete', v: null, ...(entry.mark !== undefined && { mark: entry.mark }) }
       : {
           n,
           at,
@@ -306,6 +308,7 @@ function planWrite(entry: EntryWrite, head: Version | undefined, now: number): P
           v: entry.value,
           ...(entry.keys ?? (live ? secondaryKeys(head) : undefined)),
           ...(entry.ttl === undefined ? undefined : { exp: at + entry.ttl }),
+          ...(entry.mark === undefined ? undefined : { mark: entry.mark }),
         }
   if (entry.kind === 'current')
     return {

@@ -5,14 +5,16 @@ import type { ClaimChange } from './claims'
 import { CLAIM_GRACE_MS, checkSecondaryKeys, claimAddress, claimChanges, claimedBy } from './claims'
 import type { EntryWrite } from './committer'
 import { CarriesKeys } from './committer'
+import type { MarkedWrites } from './marked-writes'
 import type { OpenBucket } from './open-bucket'
 import { readHead } from './reader'
-import type { SecondaryKeys, Slot, Version } from './version'
+import type { Slot, Version } from './version'
 import { isLive } from './version'
 import type { Json } from '../json'
 
 type EntryKind = 'versioned' | 'current'
 
+const NO_CHANGES = { gained: [], left: [] } as const
 const PATIENCE_MS = 2_000
 const LOOK_AGAIN_MS = 20
 
@@ -31,20 +33,29 @@ export async function findBySecondary(
   return isLive(version, bucket.options.clock()) && version[slot] === value ? { key, version } : undefined
 }
 
-/** A put that changes secondary keys: claims first, then the entry, then what is left (claims.ts says why). */
-export async function putWithKeys(
+/**
+ * A put on a head that was looked at: one that changes secondary keys claims them first, then writes the entry, then
+ * releases what is left (claims.ts says why); a marked one looks for what an earlier attempt has written.
+ */
+export async function putOnHead(
   bucket: OpenBucket,
   address: Address,
   kind: EntryKind,
   value: Json,
-  options: PutOptions & { readonly keys: SecondaryKeys },
+  options: PutOptions,
+  marked?: MarkedWrites,
 ): Promise<Version> {
-  checkSecondaryKeys(options.keys)
+  if (options.keys !== undefined) checkSecondaryKeys(options.keys)
   const clock = bucket.options.clock
-  for (;;) {
+  for (let first = true; ; first = false) {
     const head = await readHead(bucket, address, kind, true)
+    const done = await findDone(bucket, address, kind, head, marked, first)
+    if (done !== undefined) return done
     if (!mayHold(options.expect, head, clock())) throw new Kv4Error('version_conflict')
-    const { gained, left } = claimChanges(isLive(head, clock()) ? head : undefined, options.keys)
+    const { gained, left } =
+      options.keys === undefined
+        ? NO_CHANGES
+        : claimChanges(isLive(head, clock()) ? head : undefined, options.keys)
     const leaving = await claimNumbers(bucket, address, left)
     const startedAt = clock()
     for (const change of gained) await claim(bucket, address, kind, change, options.by)
@@ -52,7 +63,9 @@ export async function putWithKeys(
       const version = await bucket.committer.write({
         ...entryWrite(address, kind, value, options),
         onHead: head?.n ?? 0,
+        mark: marked?.id,
       })
+      marked?.wrote(address, version!)
       if (clock() - startedAt > CLAIM_GRACE_MS / 2)
         await assertStillClaimed(bucket, address, kind, gained, version!)
       await releaseClaims(bucket, leaving, options.by)
@@ -69,7 +82,12 @@ export async function putWithKeys(
  * Removes an entry and releases what it claimed: claims are looked at before the removal and released after it, so that
  * one which somebody renews in between is left alone.
  */
-export async function removeEntry(bucket: OpenBucket, removal: EntryWrite): Promise<Version | undefined> {
+export async function removeEntry(
+  bucket: OpenBucket,
+  removal: EntryWrite,
+  marked?: MarkedWrites,
+): Promise<Version | undefined> {
+  if (marked !== undefined) return removeMarked(bucket, removal, marked)
   try {
     // Most entries have no secondary keys; asking first would let later writes of the same caller overtake.
     return await bucket.committer.write({ ...removal, unlessKeyed: true })
@@ -82,6 +100,44 @@ export async function removeEntry(bucket: OpenBucket, removal: EntryWrite): Prom
   const version = await bucket.committer.write(removal)
   await releaseClaims(bucket, claims, removal.by)
   return version
+}
+
+async function removeMarked(
+  bucket: OpenBucket,
+  removal: EntryWrite,
+  marked: MarkedWrites,
+): Promise<Version | undefined> {
+  const { address, kind, by, expect } = removal
+  for (let first = true; ; first = false) {
+    const head = await readHead(bucket, address, kind, true)
+    const done = await findDone(bucket, address, kind, head, marked, first)
+    if (done !== undefined) return done
+    const now = bucket.options.clock()
+    if (!mayHold(expect, head, now)) throw new Kv4Error('version_conflict')
+    if (!isLive(head, now)) return undefined
+    const claims = await claimNumbers(bucket, address, claimChanges(head, {}).left)
+    try {
+      const version = await bucket.committer.write({ ...removal, onHead: head.n, mark: marked.id })
+      if (version !== undefined) marked.wrote(address, version)
+      await releaseClaims(bucket, claims, by)
+      return version
+    } catch (error) {
+      if (!isKv4Error(error, 'version_conflict')) throw error
+    }
+  }
+}
+
+/** What an earlier attempt has written. Where there was none, only a conflict says that somebody took over meanwhile. */
+async function findDone(
+  bucket: OpenBucket,
+  address: Address,
+  kind: EntryKind,
+  head: Version | undefined,
+  marked: MarkedWrites | undefined,
+  firstLook: boolean,
+): Promise<Version | undefined> {
+  if (marked === undefined || (marked.first && firstLook)) return undefined
+  return marked.find(bucket, address, kind, head)
 }
 
 /** A claim as it was seen; it is released only if nobody has renewed it since. */

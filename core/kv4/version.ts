@@ -25,6 +25,8 @@ export interface Version extends SecondaryKeys {
   readonly v: Json
   /** Unix milliseconds from which on the entry reads as absent. */
   readonly exp?: number
+  /** Of the request that wrote it, where that may come again: `WriteMark.id`. */
+  readonly mark?: string
 }
 
 /** One append to a series. */

@@ -26,6 +26,7 @@ export interface VersionDocument extends StoredDocument, SecondaryKeys {
   readonly op: Operation
   readonly v?: Json
   readonly exp?: number
+  readonly mark?: string
   /** The version before had an `exp`: the view must emit this one. */
   readonly renews?: true
   /** A branch of version `lost` that a cluster's conflict hid, appended again as this one. */
@@ -70,6 +71,7 @@ function versionBody(id: string, version: Version, w: string): Mutable<VersionDo
   if (version.k2 !== undefined) document.k2 = version.k2
   if (version.k3 !== undefined) document.k3 = version.k3
   if (version.k4 !== undefined) document.k4 = version.k4
+  if (version.mark !== undefined) document.mark = version.mark
   return document
 }
 
@@ -115,6 +117,7 @@ export function versionOf(document: VersionDocument): Version {
   if (document.k3 !== undefined) version.k3 = document.k3
   if (document.k4 !== undefined) version.k4 = document.k4
   if (document.exp !== undefined) version.exp = document.exp
+  if (document.mark !== undefined) version.mark = document.mark
   return version
 }
 

@@ -2,6 +2,7 @@ import type { EngineFactory } from './contract/bench'
 import { EngineBench } from './contract/bench'
 import { entriesContract } from './contract/entries'
 import { listingContract } from './contract/listing'
+import { marksContract } from './contract/marks'
 import { secondaryContract } from './contract/secondary'
 import { timeContract } from './contract/time'
 import { watchingContract } from './contract/watching'
@@ -20,6 +21,7 @@ export function engineContract(name: string, factory: EngineFactory): void {
     listingContract(bench)
     timeContract(bench)
     secondaryContract(bench)
+    marksContract(bench)
     watchingContract(bench)
   })
 }
