@@ -85,7 +85,7 @@ export class Link {
     const text = JSON.stringify(parcel)
     this.#kept.push({ q: parcel.q, channel, text })
     this.#keptBytes += text.length
-    if (this.#kept.length > MAX_KEPT || this.#keptBytes > MAX_KEPT_BYTES) this.#giveUpOldest()
+    while (this.#kept.length > MAX_KEPT || this.#keptBytes > MAX_KEPT_BYTES) this.#giveUpOldest()
     if (this.#isSending) this.#socket!.send(text)
     else if (!this.#isDialling && this.#timer === undefined) this.#dial()
   }
