@@ -1,4 +1,4 @@
-import { Kv4Error, VersionTag, type Expectation, type Json } from '../core'
+import { Kv4Error, VersionTag, isKv4Error, type Expectation, type Json } from '../core'
 import type { ServiceRequest } from './module'
 import { SPLAT } from './ver'
 
@@ -50,4 +50,25 @@ export function writeCondition(headers: Headers, ver: Json | undefined, requireV
   return n === undefined
     ? { expect: 'absent', failure: 'version_conflict', orAbsent: false }
     : { expect: { n }, failure: 'version_conflict', orAbsent: true }
+}
+
+/**
+ * Writes under a condition, and says what the caller is told if it does not hold.
+ * @param write throws version_conflict without a `reason` when what it expects is not so
+ * @param isAbsent asked past the cache
+ * @throws what `failure` says; what `write` throws
+ */
+export async function writeUnder<Written>(
+  { expect, failure, orAbsent }: Condition,
+  write: (expect: Expectation | undefined) => Promise<Written>,
+  isAbsent: () => Promise<boolean>,
+): Promise<Written> {
+  try {
+    return await write(expect)
+  } catch (error) {
+    if (expect === undefined || !isKv4Error(error, 'version_conflict') || error.fields.reason !== undefined)
+      throw error
+    if (!orAbsent || !(await isAbsent())) throw new Kv4Error(failure, { cause: error })
+  }
+  return writeUnder({ expect: 'absent', failure, orAbsent: false }, write, isAbsent)
 }
