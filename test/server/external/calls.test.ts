@@ -28,9 +28,9 @@ beforeAll(async () => {
     }
     if (request.url!.includes('/early')) {
       response.writeHead(413, { 'content-type': 'application/json' })
-      response.end('{"v":"body_too_large","s":"error"}')
-      // Else the connection is reset, which may overtake the answer.
-      request.resume()
+      response.write('{"v":"body_too_large","s":"error"}')
+      // Ended before all of the body has come, the connection is reset, which may overtake the answer.
+      request.resume().on('end', () => response.end())
       return
     }
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
