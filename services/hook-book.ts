@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Key, Kv4Error, Path, isKv4Error } from '../core'
-import type { Bucket, BucketName, Engine, Json, Layer, Place, Version } from '../core'
+import type { Address, Bucket, BucketName, Engine, Json, Layer, Place, Version } from '../core'
 import { HOOK_LAYERS, statePath } from './hook'
 import type { Hook, HookAddress, HookFormat, HookStatus, HookTry, StoredHook, WantedHook } from './hook'
 import { noteHooked } from './hooked-buckets'
@@ -53,7 +53,7 @@ export class HookBook {
     { by, expect }: { readonly by: string; readonly expect?: 'absent' | 'present' | { readonly n: number } },
   ): Promise<{ readonly stored: StoredHook; readonly created: boolean }> {
     await this.#checkEndpoint(wanted.endpoint)
-    const at = { ...placeOf(address), key: address.name }
+    const at = hookPlace(address)
     for (;;) {
       const version = await bucket.get(at, { consistent: true })
       if (
@@ -84,7 +84,7 @@ export class HookBook {
     address: HookAddress,
     options: { readonly consistent?: boolean } = {},
   ): Promise<StoredHook | undefined> {
-    const version = await bucket.get({ ...placeOf(address), key: address.name }, options)
+    const version = await bucket.get(hookPlace(address), options)
     return version && { address, hook: version.v as unknown as Hook, version }
   }
 
@@ -119,7 +119,7 @@ export class HookBook {
 
   /** Nothing more is sent, and what waited is forgotten. false: there was none. */
   async remove(bucket: Bucket, address: HookAddress, options: { readonly by: string }): Promise<boolean> {
-    return (await bucket.remove({ ...placeOf(address), key: address.name }, options)) !== undefined
+    return (await bucket.remove(hookPlace(address), options)) !== undefined
   }
 
   /** A 410 disables a hook; this ends it, and what has happened meanwhile is sent. @throws not_found */
@@ -127,17 +127,21 @@ export class HookBook {
     return this.change(bucket, address, options, ({ disabled: _, ...hook }) => hook)
   }
 
-  /** @throws not_found */
+  /** What is to be sent waits until it is enabled again. One that was removed meanwhile is left alone. */
   async disable(
     bucket: Bucket,
-    address: HookAddress,
+    { address, hook: { id } }: Pick<StoredHook, 'address' | 'hook'>,
     reason: string,
     options: { readonly by: string },
-  ): Promise<StoredHook> {
-    return this.change(bucket, address, options, (hook) => ({
-      ...hook,
-      disabled: { at: Date.now(), reason },
-    }))
+  ): Promise<void> {
+    try {
+      await this.change(bucket, address, options, (hook) => {
+        if (hook.id !== id) throw new Kv4Error('not_found')
+        return { ...hook, disabled: { at: Date.now(), reason } }
+      })
+    } catch (error) {
+      if (!isKv4Error(error, 'not_found')) throw error
+    }
   }
 
   /** A new secret; the one before signs too for a day. @throws not_found */
@@ -187,7 +191,7 @@ export class HookBook {
     { by }: { readonly by: string },
     make: (hook: Hook) => Hook,
   ): Promise<StoredHook> {
-    const at = { ...placeOf(address), key: address.name }
+    const at = hookPlace(address)
     const version = await bucket.modify(
       at,
       (current) => {
@@ -257,6 +261,11 @@ function changed({ id, since, created, salts, disabled, endpoint }: Hook, wanted
     salts,
     ...(disabled !== undefined && endpoint === wanted.endpoint && { disabled }),
   }
+}
+
+/** Where a hook is stored. */
+export function hookPlace(address: HookAddress): Address {
+  return { ...placeOf(address), key: address.name }
 }
 
 function placeOf({ service, path }: Pick<HookAddress, 'service' | 'path'>): Place {

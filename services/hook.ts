@@ -1,9 +1,6 @@
 import type { Cursor, Json, Key, Layer, LayerDeclaration, Path, Version, WatchEvent } from '../core'
 import { Layer as Layers, Path as Paths } from '../core'
-
-/** What happens to an entry; a sample is what a series gets. */
-export const HOOK_EVENTS = ['create', 'update', 'delete', 'sample'] as const
-export type HookEvent = (typeof HOOK_EVENTS)[number]
+import type { ChangeType } from './change'
 
 /** Which changes a hook is told of. */
 export interface HookMatch {
@@ -15,7 +12,7 @@ export interface HookMatch {
   /** Only names that begin with it: what is below `path`, then the key, joined by `/`. `test` also matches `test2/x`. */
   readonly prefix?: string
   /** Absent: every one. */
-  readonly events?: readonly HookEvent[]
+  readonly events?: readonly ChangeType[]
 }
 
 /** What whoever registers a hook says of it. */

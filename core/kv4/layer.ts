@@ -32,6 +32,11 @@ export interface LayerDeclaration {
   readonly name: string
   readonly kind: LayerKind
   readonly retention?: Retention
+  /**
+   * Of a service's layer: its values may be shown, by watches and webhooks, to those whose bucket they are in. Absent:
+   * they hold what only the service may see, such as hashes.
+   */
+  readonly watchable?: true
 }
 
 export const Layer = {

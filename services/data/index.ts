@@ -11,7 +11,7 @@ export function data({ requireVer = false }: ServiceContext): Service {
   return {
     name: 'data',
     prefix: '_data',
-    layers: [{ name: LAYER, kind: 'versioned' }],
+    layers: [{ name: LAYER, kind: 'versioned', watchable: true }],
     routes: [read, write('PUT', requireVer), write('POST', requireVer), remove],
   }
 }

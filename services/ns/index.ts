@@ -13,7 +13,7 @@ export function ns(): Service {
   return {
     name: 'ns',
     prefix: '_ns',
-    layers: [{ name: NAMESPACES, kind: 'versioned' }],
+    layers: [{ name: NAMESPACES, kind: 'versioned', watchable: true }],
     routes: [list, create, ensure, remove],
   }
 }

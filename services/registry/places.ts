@@ -47,4 +47,6 @@ export const LEASE_LAYERS: readonly LayerDeclaration[] = [
   { name: LIMITS, kind: 'versioned' },
 ]
 
-export const CONFIGURATION_LAYERS: readonly LayerDeclaration[] = [{ name: CONFIGURATION, kind: 'versioned' }]
+export const CONFIGURATION_LAYERS: readonly LayerDeclaration[] = [
+  { name: CONFIGURATION, kind: 'versioned', watchable: true },
+]

@@ -11,7 +11,7 @@ export function stats(): Service {
   return {
     name: 'stats',
     prefix: '_stats',
-    layers: [{ name: STATS_PREFIX, kind: 'series' }],
+    layers: [{ name: STATS_PREFIX, kind: 'series', watchable: true }],
     routes: [query, write('PUT'), write('POST')],
   }
 }
