@@ -73,6 +73,14 @@ export const CATALOGUE = {
     text: 'An update needs the current `_ver_`.',
     remedy: 'Read the entry and send its `_ver_` inside `v`, or `_splat_` to overwrite whatever is there.',
   },
+  idempotency_key_reused: {
+    text: 'This Idempotency-Key belongs to another request.',
+    remedy: 'Take a new key for each request, and the same one only to send the very same request again.',
+  },
+  idempotency_in_progress: {
+    text: 'A request with this Idempotency-Key is under way.',
+    remedy: 'Send it again after the seconds given in Retry-After: the answer is then that of the first.',
+  },
   locked: { text: 'Another writer is busy with this entry.', remedy: 'Try again in a moment.' },
   key_exists: {
     text: 'Another live entry carries this secondary key.',
@@ -149,6 +157,24 @@ export const CATALOGUE = {
     text: 'This is not an address that can be denied.',
     remedy:
       'Send an IPv4 or IPv6 address or a range such as 192.0.2.0/24 or 2001:db8::/32, and not one that you are calling from.',
+  },
+  // sessions
+  root_must_be_object: {
+    text: 'The document of a namespace is an object.',
+    remedy: 'Send {"k": "<namespace>", "v": {…}}; put a list or a scalar into a property.',
+  },
+  invalid: {
+    text: 'The document does not follow the schema of its namespace.',
+    remedy:
+      '`d` names the `path` in the document, the `rule` that it breaks and what is `expected`: GET /_sess/_schemas?k=<namespace> is the schema.',
+  },
+  bad_schema: {
+    text: 'The schema cannot be used.',
+    remedy: '`d` names the place in the schema (`path`) and what is wrong there; docs/sessions.md has the syntax.',
+  },
+  schema_in_use: {
+    text: 'Another schema refers to this one.',
+    remedy: 'Change or remove the schemas that `d` names first.',
   },
   // registry
   service_exists: {

@@ -23,9 +23,9 @@ const CROSS_ORIGIN = [
 /** Browsers' preflight: contract §1. Credentials travel in `Authorization`, never in cookies, so any origin may ask. */
 export const PREFLIGHT = [
   'Access-Control-Allow-Headers',
-  'Authorization, Content-Type, X-Requested-With, If-Match, If-None-Match, X-Request-Id',
+  'Authorization, Content-Type, X-Requested-With, If-Match, If-None-Match, Idempotency-Key, X-Request-Id',
   'Access-Control-Allow-Methods',
-  'GET, HEAD, PUT, POST, DELETE, OPTIONS',
+  'GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS',
   'Access-Control-Max-Age',
   '600',
 ] as const

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Principal } from '../auth/principal'
 import { Kv4Error } from '../core'
-import type { Bucket, Engine, Path } from '../core'
+import type { Bucket, Engine, Path, WriteMark } from '../core'
 import type { Method, Route, ServiceRequest } from '../services/module'
 import { singleTag } from './entity-tag'
 import type { BoundService } from './binder'
@@ -74,6 +74,11 @@ export class BoundRequest implements ServiceRequest {
 
   get bucket(): Bucket {
     return (this.#bucket ??= this.#engine.bucket(this.principal.bucket))
+  }
+
+  /** What is written through `bucket` from now on carries the mark. */
+  mark(mark: WriteMark): void {
+    this.#bucket = this.bucket.marked(mark)
   }
 
   get wantsEvents(): boolean {

@@ -23,6 +23,8 @@ import type { RouteCall } from './exchange'
 import { isExternal } from './external/external-services'
 import type { ExternalServices } from './external/external-services'
 import { readiness } from './health'
+import { IDEMPOTENCY_KEY } from './idempotency'
+import type { Idempotency } from './idempotency'
 import { parseInput } from './input'
 import type { Log } from './log'
 import type { Mounts } from './mounts'
@@ -48,6 +50,7 @@ export interface HttpOptions {
   /** Who is calling, for bans. */
   readonly addressOf: (request: IncomingMessage) => string
   readonly calls: CallCount
+  readonly idempotency: Idempotency
   /** Services that run elsewhere. Absent: none. */
   readonly external?: ExternalServices
   /** Puts the principal into `request.user`, or fails with an error: passport's middleware as auth/ makes it. */
@@ -77,6 +80,7 @@ export function createHttp({
   bans,
   addressOf,
   calls,
+  idempotency,
   external,
   authenticate,
   config,
@@ -198,7 +202,12 @@ export function createHttp({
           ? undefined
           : parseInput(route.input.body, await readRequestBody(request, response), 'body')
       const asked = new BoundRequest(call, query, body, principal, engine, request, response, address)
-      reply(request, response, await route.run(asked))
+      const key = request.headers[IDEMPOTENCY_KEY]
+      const result =
+        key === undefined || route.method === 'GET' || principal === undefined
+          ? await route.run(asked)
+          : await idempotency.run(String(key), asked, call, () => route.run(asked))
+      reply(request, response, result)
     } catch (error) {
       next(error)
     }

@@ -31,6 +31,7 @@ import type { Config } from './config'
 import { ExternalServices } from './external/external-services'
 import { Tunnels } from './external/tunnels'
 import { createHttp } from './http'
+import { Idempotency } from './idempotency'
 import { Liveness } from './liveness'
 import { createLog } from './log'
 import type { Log } from './log'
@@ -220,6 +221,13 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       bans,
       addressOf,
       calls,
+      idempotency: new Idempotency({
+        engine,
+        pepper,
+        epoch: context.epoch,
+        exclusive: store.features.exclusive,
+        onBackgroundError: (error) => log.warn({ err: error }, 'an answer could not be kept'),
+      }),
       external: externals,
       authenticate: basicAuthentication(authentication, addressOf),
       config,
