@@ -1,11 +1,14 @@
 import { acc } from './acc'
+import { app, nesoiMount, srv } from './applications'
 import { auth } from './auth'
 import { data } from './data'
 import { ds } from './ds'
+import { hooks } from './hooks'
 import { host } from './host'
 import type { ServiceFactory } from './module'
 import type { MountFactory } from './mount'
 import { ns } from './ns'
+import { sess } from './sess'
 import { subs } from './subs'
 import { stats } from './stats'
 import { token } from './token'
@@ -25,7 +28,11 @@ export const CATALOG: readonly ServiceFactory[] = [
   subs,
   reg,
   conf,
+  sess,
+  hooks,
+  app,
+  srv,
 ]
 
 /** The wire formats of the revived systems, beside the envelope. */
-export const MOUNTS: readonly MountFactory[] = [registryMount, v2]
+export const MOUNTS: readonly MountFactory[] = [registryMount, v2, nesoiMount]
