@@ -1,0 +1,123 @@
+import { isKv4Error, type ErrorCode, type Json } from '../../../core'
+import type { MountReply } from '../../mount'
+
+type Headers = readonly (readonly [string, string])[]
+
+/** What every answer carries beside what the original sends. */
+const ALWAYS: Headers = [
+  ['Cache-Control', 'no-store'],
+  ['X-Content-Type-Options', 'nosniff'],
+]
+const INDENT = 2
+
+/** Above this an answer is sent while it is made. */
+const MAX_WHOLE = 256 * 1024
+
+export function json(status: number, value: Json, headers: Headers = []): MountReply {
+  return {
+    status,
+    headers: [['Content-Type', 'application/json'], ...ALWAYS, ...headers],
+    body: JSON.stringify(value, undefined, INDENT),
+  }
+}
+
+export function empty(status: number, headers: Headers = []): MountReply {
+  return { status, headers: [...ALWAYS, ...headers] }
+}
+
+export function text(status: number, said: string, headers: Headers = []): MountReply {
+  return {
+    status,
+    headers: [['Content-Type', 'text/plain; charset=utf-8'], ...ALWAYS, ...headers],
+    body: said,
+  }
+}
+
+/** JSON that comes in parts; what is short is sent as a whole, with its length. */
+export async function jsonParts(parts: AsyncGenerator<string, void, undefined>): Promise<MountReply> {
+  let whole = ''
+  for (;;) {
+    const { value, done } = await parts.next()
+    if (done === true) break
+    whole += value
+    if (whole.length > MAX_WHOLE)
+      return {
+        status: 200,
+        headers: [['Content-Type', 'application/json'], ...ALWAYS],
+        body: rest(whole, parts),
+      }
+  }
+  return { status: 200, headers: [['Content-Type', 'application/json'], ...ALWAYS], body: whole }
+}
+
+async function* rest(
+  begun: string,
+  parts: AsyncGenerator<string, void, undefined>,
+): AsyncGenerator<string, void, undefined> {
+  yield begun
+  yield* parts
+}
+
+/** The members of an object, one after another, in the form that `json` has. */
+export class ObjectText {
+  #empty = true
+
+  constructor(private readonly level = 0) {}
+
+  member(name: string, value: Json): string {
+    const shown = JSON.stringify(value, undefined, INDENT).replaceAll('\n', this.#line(1))
+    return this.open(name) + shown
+  }
+
+  /** Up to where the value begins. */
+  open(name: string): string {
+    const before = this.#empty ? '{' : ','
+    this.#empty = false
+    return before + this.#line(1) + JSON.stringify(name) + ': '
+  }
+
+  end(): string {
+    return this.#empty ? '{}' : this.#line(0) + '}'
+  }
+
+  #line(deeper: number): string {
+    return '\n' + ' '.repeat(INDENT * (this.level + deeper))
+  }
+}
+
+/** Statuses of errors of the platform; any other is 500. */
+const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  bad_request: 400,
+  bad_json: 400,
+  bad_key: 400,
+  bad_segment: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  limit_reached: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  version_conflict: 409,
+  body_too_large: 413,
+  too_many_requests: 429,
+  bucket_not_found: 503,
+  locked: 503,
+  overloaded: 503,
+  store_unavailable: 503,
+}
+const SILENT: readonly number[] = [404, 405]
+
+/** A word where the original shows a traceback; nothing where it answers with an empty body. */
+export function refuse(error: unknown): MountReply {
+  const status = (isKv4Error(error) ? STATUS[error.code] : undefined) ?? 500
+  const headers: (readonly [string, string])[] = []
+  if (status === 401) headers.push(['WWW-Authenticate', 'Basic realm="kv4", charset="UTF-8"'])
+  if (status === 429 || status === 503) {
+    const seconds = isKv4Error(error) ? (error.retryAfter ?? 1) : 1
+    headers.push(['Retry-After', String(Math.max(1, Math.ceil(seconds)))])
+  }
+  if (SILENT.includes(status)) return empty(status, headers)
+  if (status === 500 || !isKv4Error(error))
+    return text(status, 'Something went wrong on the server.', headers)
+  const { reason } = error.fields
+  return text(status, typeof reason === 'string' ? reason : error.message, headers)
+}
