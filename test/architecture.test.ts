@@ -56,7 +56,12 @@ const STORE_DOORS =
   /^core\/store\/(?:store|couch\/(?:index|open-couch-store)|embedded\/(?:index|open-embedded-store))\.ts$/
 
 /** Services that are one system share its room. */
-const SYSTEMS: Readonly<Record<string, string>> = { reg: 'registry', conf: 'registry' }
+const SYSTEMS: Readonly<Record<string, string>> = {
+  reg: 'registry',
+  conf: 'registry',
+  app: 'applications',
+  srv: 'applications',
+}
 
 interface Import {
   /** Relative to the project, with `/`. */
