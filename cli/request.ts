@@ -17,6 +17,7 @@ const SUMMARY: Readonly<Record<Method, string>> = {
   GET: 'read a value, a listing or a history',
   PUT: 'create',
   POST: 'update (or create)',
+  PATCH: 'change single properties',
   DELETE: 'delete a key, or all keys of a path',
 }
 
@@ -40,6 +41,9 @@ Examples:
 Examples:
   kv4 post /_data/my/path -d '{"k":"colour","v":{"name":"red"}}'
   kv4 post /_acc/accounts -d '{"k":"lily","v":{"active":false}}'`,
+  PATCH: `
+Examples:
+  kv4 patch /_sess/user-1337 -d '{"k":"lastSeen","v":{"page":"/home","old":null}}'`,
   DELETE: `
 Examples:
   kv4 delete /_data/my/path -q k=colour       one key; its history stays
@@ -56,7 +60,7 @@ Who is asking, the first of these that is given:
 Quote it with ' for the shell, because of $, ! and #. A secret in --user stays in the shell's history and is seen in
 the list of processes: use a profile or --user-file for more than a try.`
 
-/** `kv4 get|put|post|delete PATH`: one request, its answer printed. */
+/** `kv4 get|put|post|patch|delete PATH`: one request, its answer printed. */
 export function requestCommand(method: Method, end: (exit: ExitCode) => void): Command {
   const command = new Command(method.toLowerCase())
     .description(SUMMARY[method])
@@ -70,7 +74,7 @@ export function requestCommand(method: Method, end: (exit: ExitCode) => void): C
     .option('--json', 'print the reply on one line, as it came, also on a terminal')
     .option('--timeout <seconds>', 'how long to wait for the answer', seconds, 30)
     .addHelpText('after', EXAMPLES[method] + '\n' + WHO)
-  if (method === 'PUT' || method === 'POST')
+  if (method === 'PUT' || method === 'POST' || method === 'PATCH')
     command.option('-d, --data <json>', 'body: JSON, @file, or - for standard input')
   return command.action(async (path: string, options: RequestOptions) => {
     const target = requestTarget(path, options.query)

@@ -1,6 +1,6 @@
-import { VersionTag, type Version } from '../../core'
-import { Reply } from '../module'
-import { withVer } from '../ver'
+import { VersionTag, type Version } from '../core'
+import { Reply } from './module'
+import { withVer } from './ver'
 
 // A longer text is not kept beside the value, which would double what a cached entry takes.
 const MAX_TEXT = 64 * 1024

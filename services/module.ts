@@ -54,7 +54,7 @@ export interface Listener {
 export const ACCESS_RULES = ['account', 'holder', 'system', 'public'] as const
 export type Access = (typeof ACCESS_RULES)[number]
 
-export const METHODS = ['GET', 'PUT', 'POST', 'DELETE'] as const
+export const METHODS = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE'] as const
 export type Method = (typeof METHODS)[number]
 
 export interface RouteInput {

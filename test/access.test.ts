@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { PrincipalToken, TokenPurpose } from '../auth'
 import { BucketName } from '../core'
 import { MOUNTS } from '../services/catalog'
+import { METHODS } from '../services/module'
 import type { Access, Route, Service } from '../services/module'
 import { basic, openWorld, SYS_SECRET, type Answer, type Ask, type World } from './server/world'
 
@@ -162,7 +163,7 @@ function ask(service: Service, { method, at }: Route, how: Ask, layer?: string):
   const path = `/${service.prefix}${at ?? '/nobody/there'}?k=nobody-there${named}`
   return world.ask(method, path, {
     ...how,
-    ...((method === 'PUT' || method === 'POST') && { body: {} }),
+    ...((method === 'PUT' || method === 'POST' || method === 'PATCH') && { body: {} }),
   })
 }
 
@@ -241,7 +242,7 @@ it('keeps the bearer of a token of a service to the layers of that service', asy
 
 describe('a service that runs elsewhere', () => {
   it('is asked for guests only, by any method', async () => {
-    for (const method of ['GET', 'PUT', 'POST', 'DELETE']) {
+    for (const method of METHODS) {
       for (const [who, how] of outsiders())
         expectStranger({ method, who }, await world.ask(method, '/_echo/room', how))
       for (const [who, { as }] of guests) {

@@ -1,7 +1,7 @@
 import { Instant, Kv4Error, type Bucket, type Entry, type Place } from '../../core'
 import { Reply } from '../module'
 import { datum } from './datum'
-import { entryReply } from './entry-reply'
+import { entryReply } from '../entry-reply'
 import type { Form } from './form'
 import { Selector } from './selector'
 

@@ -1,0 +1,48 @@
+import { VersionTag, type JsonObject } from '../../../core'
+import { writeCondition } from '../../condition'
+import { Reply, route, type Route } from '../../module'
+import { splitVer, withVer } from '../../ver'
+import { SESSIONS, sessionPath } from '../places'
+import type { Sessions } from '../sessions'
+import { DocumentBody, sentDocument } from './document-body'
+
+export function put(sessions: Sessions, requireVer: boolean): Route {
+  return write('PUT', 'Replaces the whole namespace `k` of the session, or creates it; `ttl` in seconds.', {
+    store: (...sent) => sessions.put(...sent),
+    requireVer,
+  })
+}
+
+/** Under KV4_REQUIRE_VER too without a `_ver_`: what it does not name it cannot overwrite. */
+export function patch(sessions: Sessions): Route {
+  return write(
+    'PATCH',
+    'Changes single properties of the namespace `k`: `v` is a JSON merge patch (RFC 7396), null removes.',
+    { store: (...sent) => sessions.patch(...sent), requireVer: false },
+  )
+}
+
+function write(
+  method: 'PUT' | 'PATCH',
+  summary: string,
+  { store, requireVer }: { readonly store: Sessions['put']; readonly requireVer: boolean },
+): Route {
+  return route({
+    method,
+    access: 'account',
+    summary,
+    input: { body: DocumentBody },
+    async run(request) {
+      const { bucket, path, principal } = request
+      const { key, document, ttl } = sentDocument(request.body)
+      const { value, ver } = splitVer(document)
+      const version = await store(
+        bucket,
+        { layer: SESSIONS, path: sessionPath(path), key },
+        value as JsonObject,
+        { by: principal.login, ttl, condition: writeCondition(request, ver, requireVer) },
+      )
+      return new Reply(withVer(version), { tag: VersionTag.of(version), created: version.op === 'create' })
+    },
+  })
+}
