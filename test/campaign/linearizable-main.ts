@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { runLinearizableCampaign } from './linearizable'
-import { PROTOCOL_SERVER, startNodes } from './linearizable-nodes'
+import { PROTOCOL_SERVER, startNodes } from './nodes'
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   const nodes = await startNodes({ seed, ...couch })
   const result = await runLinearizableCampaign({
     nodes: nodes.clients,
-    unreliable: nodes.unreliable,
+    unreliable: nodes.unreliable[0]!,
     operations: Number(values.operations),
     seed,
     callers: Number(values.callers),

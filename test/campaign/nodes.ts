@@ -14,8 +14,8 @@ import { seeded } from './random'
 export interface Nodes {
   /** One account, on each node. */
   readonly clients: readonly Client[]
-  /** The same on the first node, through a proxy that cuts connections before and after the call is carried out. */
-  readonly unreliable: Client
+  /** The same through proxies that cut connections before and after the call is carried out. */
+  readonly unreliable: readonly Client[]
   close(): Promise<void>
 }
 
@@ -25,15 +25,15 @@ export interface NodesOptions {
   /** Puts a fault into a bucket's store, to see whether it is found. */
   readonly spoil?: (bucket: BucketStore, node: number) => BucketStore
   readonly seed: number
+  /** Part of the calls through the proxies that are cut. Default 0.1. */
+  readonly cut?: number
 }
 
 export const PROTOCOL_SERVER = 'protocol server'
 const SYS_SECRET = 'a-secret-for-the-campaign'
-// Of the calls that go through the proxy.
-const CUT = 0.1
 
 /** Whole servers in this process, over HTTP. */
-export async function startNodes({ couch, spoil, seed }: NodesOptions): Promise<Nodes> {
+export async function startNodes({ couch, spoil, seed, cut = 0.1 }: NodesOptions): Promise<Nodes> {
   const closers: (() => Promise<void>)[] = []
   const url =
     couch?.url === PROTOCOL_SERVER
@@ -44,7 +44,7 @@ export async function startNodes({ couch, spoil, seed }: NodesOptions): Promise<
       : couch?.url
   const urls: string[] = []
   for (let node = 0; node < (couch?.nodes ?? 1); node++) {
-    const directory = await mkdtemp(join(tmpdir(), 'kv4-linearizable-'))
+    const directory = await mkdtemp(join(tmpdir(), 'kv4-nodes-'))
     closers.push(() => rm(directory, { recursive: true, force: true }))
     const config = readConfig({
       KV4_PORT: '0',
@@ -69,21 +69,36 @@ export async function startNodes({ couch, spoil, seed }: NodesOptions): Promise<
   )
   closers.push(async () => void (await sys.delete(`/_acc/accounts?k=${account}`)))
 
-  const proxy = await FaultProxy.start(urls[0]!)
   const random = seeded(seed)
-  proxy.fault = () => {
-    proxy.passed.length = 0
-    if (random() > CUT) return undefined
-    return random() < 0.3 ? 'cut before' : 'cut after'
+  const proxies: FaultProxy[] = []
+  for (const url of urls) {
+    const proxy = await startCuttingProxy(url, cut, random)
+    proxies.push(proxy)
+    closers.push(() => proxy.close())
   }
-  closers.push(() => proxy.close())
   return {
     clients: urls.map((url) => new Client(url, account, secret)),
-    unreliable: new Client(proxy.url.replace(/\/$/, ''), account, secret),
+    unreliable: proxies.map(({ url }) => new Client(url.replace(/\/$/, ''), account, secret)),
     async close() {
       for (const close of closers.reverse()) await close()
     },
   }
+}
+
+/** Cuts so many of the connections, some of them before the call arrives. */
+export async function startCuttingProxy(
+  url: string,
+  part: number,
+  random: () => number,
+): Promise<FaultProxy> {
+  const proxy = await FaultProxy.start(url)
+  proxy.fault = () => {
+    // What passed is not looked at, and would fill the memory.
+    proxy.passed.length = 0
+    if (random() > part) return undefined
+    return random() < 0.3 ? 'cut before' : 'cut after'
+  }
+  return proxy
 }
 
 function openStore(url: string | undefined, directory: string, node: number): Promise<Store> {
