@@ -183,16 +183,22 @@ const whole = (least: number, most: number) =>
     .transform(Number)
     .refine((n) => n >= least && n <= most, `is not from ${least} to ${most}`)
 
+/** The rest of a password, which would be taken for a path and shown as one. */
+const UNESCAPED = /^[a-z]+:\/\/[^/?#]*[/?#].*@/i
+
 const url = (...protocols: readonly string[]) =>
   z.string().refine(
     (text) => {
       try {
-        return protocols.includes(new URL(text).protocol)
+        return protocols.includes(new URL(text).protocol) && !UNESCAPED.test(text)
       } catch {
         return false
       }
     },
-    `is not a URL with ${protocols.map((protocol) => protocol + '//').join(' or ')}`,
+    ({ input }) =>
+      UNESCAPED.test(String(input))
+        ? 'has a user or password with characters that must be %-escaped (`/` is %2F, `?` is %3F, `#` is %23, `@` is %40)'
+        : `is not a URL with ${protocols.map((protocol) => protocol + '//').join(' or ')}`,
   )
 
 const list = z.string().transform((text) =>

@@ -66,6 +66,8 @@ describe('configuration', () => {
     [{ KV4_REQUIRE_VER: 'yes' }, 'KV4_REQUIRE_VER'],
     [{ KV4_COUCHDB_URL: 'couch.example.com' }, 'KV4_COUCHDB_URL'],
     [{ KV4_COUCHDB_URL: 'file:///etc/passwd' }, 'KV4_COUCHDB_URL'],
+    [{ KV4_COUCHDB_URL: 'http://admin:a/b@127.0.0.1:5984' }, 'must be %-escaped (`/` is %2F'],
+    [{ KV4_COUCHDB_URL: 'http://admin:1/b@127.0.0.1:5984' }, 'must be %-escaped'],
     [{ KV4_TRUST_PROXY: 'true' }, 'KV4_TRUST_PROXY'],
     [{ KV4_TRUST_PROXY: '10.0.0.0/33' }, 'KV4_TRUST_PROXY'],
     [{ KV4_PUBLIC_WS_URL: 'https://x' }, 'KV4_PUBLIC_WS_URL'],

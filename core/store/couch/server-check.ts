@@ -26,14 +26,15 @@ function isBelow(a: Release, b: Release): boolean {
 /** Takes `http://user:password@host:5984/` apart. @throws CouchSetupError */
 export function parseEndpoint(text: string): CouchEndpoint {
   const url = URL.canParse(text) ? new URL(text) : undefined
+  // The rest of a password with such a character in it; most passwords before it are no port either.
+  if (/^https?:\/\/[^/?#]*[/?#].*@/i.test(text))
+    throw new CouchSetupError(
+      'The user or password in the URL of CouchDB has characters that must be %-escaped ' +
+        '(`/` is %2F, `?` is %3F, `#` is %23, `@` is %40)',
+    )
   if (url === undefined || !/^https?:$/.test(url.protocol))
     throw new CouchSetupError(
       'The URL of CouchDB is not understood: it looks like http://user:password@127.0.0.1:5984',
-    )
-  // The rest of a password with a `/` in it.
-  if (url.pathname.includes('@'))
-    throw new CouchSetupError(
-      'The user or password in the URL of CouchDB has characters that must be %-escaped (`/` is %2F, `@` is %40)',
     )
   let login: string
   try {
@@ -61,8 +62,17 @@ interface Membership {
   readonly cluster_nodes: readonly string[]
 }
 
+function noCouch(url: string): CouchSetupError {
+  const { pathname } = new URL(url)
+  return new CouchSetupError(
+    pathname === '/'
+      ? `What answers at ${url} is not CouchDB`
+      : `There is no CouchDB at ${url}: leave ${pathname} out, unless a proxy in front of CouchDB wants it`,
+  )
+}
+
 async function ask<Body>(client: CouchClient, path: string): Promise<Body> {
-  const { url } = client.endpoint
+  const { url, authorization } = client.endpoint
   try {
     return (await client.send<Body>({ path })).body
   } catch (error) {
@@ -70,14 +80,22 @@ async function ask<Body>(client: CouchClient, path: string): Promise<Body> {
       const detail = error.detail ?? ''
       throw new CouchSetupError(
         detail.includes('credentials')
-          ? `CouchDB at ${url} refuses the user and password of its URL`
+          ? authorization === undefined
+            ? `CouchDB at ${url} wants a user and password, and its URL has none: http://user:password@…`
+            : `CouchDB at ${url} refuses the user and password of its URL`
           : `CouchDB at ${url} does not answer: ${detail}`,
       )
     }
+    if (isNotFound(error)) throw noCouch(url)
     if (error instanceof CouchError || isKv4Error(error))
       throw new CouchSetupError(`What answers at ${url} is not CouchDB, or not set up: ${error.message}`)
     throw error
   }
+}
+
+/** CouchDB takes the path of a URL for a database that it does not have; others say 404 in their own words. */
+function isNotFound(error: unknown): boolean {
+  return isKv4Error(error, 'bucket_not_found') || (error instanceof CouchError && error.status === 404)
 }
 
 /** Looks whether the server is one that the adapter can work with, and whether it is a cluster. @throws CouchSetupError */
@@ -85,8 +103,7 @@ export async function checkServer(client: CouchClient, log: CouchLog): Promise<v
   const { url } = client.endpoint
   const { couchdb, version = '' } = await ask<Welcome>(client, '')
   const release = /^(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) as unknown as Release | undefined
-  if (couchdb === undefined || release === undefined)
-    throw new CouchSetupError(`What answers at ${url} is not CouchDB`)
+  if (couchdb === undefined || release === undefined) throw noCouch(url)
   if (isBelow(release, SUPPORTED))
     throw new CouchSetupError(`CouchDB at ${url} is version ${version}; 3.0.0 or later is needed`)
   if (isBelow(release, PATCHED))

@@ -42,6 +42,35 @@ describe('opening CouchDB', () => {
     expect((await refusal(bad)).message).toMatch(/URL of CouchDB/)
   })
 
+  test.each([
+    'http://admin:a/b@127.0.0.1:1',
+    'http://admin:1/b@127.0.0.1:1',
+    'http://a:b?@h',
+    'http://a:1#c@h:1',
+  ])('a password that is not escaped: %s', async (bad) => {
+    expect((await refusal(bad)).message).toMatch(/must be %-escaped .*`\/` is %2F/)
+  })
+
+  test('no credentials where there have to be some', async () => {
+    const at = await url({ login: 'admin:right' })
+    at.username = at.password = ''
+    expect((await refusal(at.href)).message).toMatch(
+      /^CouchDB at http:\/\/127.0.0.1:\d+ wants a user and password, and its URL has none/,
+    )
+  })
+
+  test('a path that leads nowhere, or to a database', async () => {
+    const at = await url({ login: 'admin:right' })
+    await fetch(`${at.origin}/data`, {
+      method: 'PUT',
+      headers: { authorization: 'Basic ' + Buffer.from('admin:right').toString('base64') },
+    })
+    for (const path of ['/couchdb', '/a/b', '/data'])
+      expect((await refusal(at.href.replace(/\/$/, '') + path)).message).toMatch(
+        new RegExp(`^There is no CouchDB at http.*${path}: leave ${path} out, unless a proxy`),
+      )
+  })
+
   test('nobody there', async () => {
     const at = await url()
     await server.close()
