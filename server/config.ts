@@ -195,10 +195,12 @@ const url = (...protocols: readonly string[]) =>
         return false
       }
     },
-    ({ input }) =>
-      UNESCAPED.test(String(input))
-        ? 'has a user or password with characters that must be %-escaped (`/` is %2F, `?` is %3F, `#` is %23, `@` is %40)'
-        : `is not a URL with ${protocols.map((protocol) => protocol + '//').join(' or ')}`,
+    {
+      error: ({ input }) =>
+        UNESCAPED.test(String(input))
+          ? 'has characters in user or password that must be %-escaped (`/` is %2F, `?` %3F, `#` %23, `@` %40)'
+          : `is not a URL with ${protocols.map((protocol) => protocol + '//').join(' or ')}`,
+    },
   )
 
 const list = z.string().transform((text) =>
