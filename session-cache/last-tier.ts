@@ -11,14 +11,18 @@ export interface LastTier {
   remove(key: string): Promise<void>
 }
 
-const NAMESPACE = 'session-cache'
+const PLACE = '/_sess/session-cache'
+/** The one namespace that a session has there. */
+const NAMESPACE = 'session'
 const NEGATIVES = 10_000
-/** Longer than that, a session is kept without an end of its own: KV4 takes at most ten years. */
-const MAX_TTL = 10 * 365 * 24 * 3600
+/** Nine years in seconds: the longest life that `_sess` takes, and what a session without an end gets. */
+const LONGEST_TTL = 9 * 365 * 24 * 3600
+/** A segment of a path. */
+const NAME_BYTES = 255
 
 /**
- * A KV4 account as the last tier, over HTTP. A session is an entry of `_data` under `/session-cache`, with what is left
- * of its life as `ttl`. `keep` and `entry` alone know that.
+ * A KV4 account as the last tier, over HTTP. A session is one of the account's service `_sess`, below `/session-cache`,
+ * with what is left of its life as `ttl`; what it holds is in one namespace, `{value, at, exp}`.
  *
  * Lookups of one key that come together are one request; "there is none" is believed for `negative_ms`.
  */
@@ -39,16 +43,15 @@ export class Kv4LastTier implements LastTier {
       await this.remove(session.key)
       return
     }
-    const seconds = session.exp === 0 ? undefined : (session.exp - Date.now()) / 1000
-    if (seconds !== undefined && seconds <= 0) return
-    const ttl = seconds === undefined || seconds > MAX_TTL ? undefined : Math.max(1, Math.ceil(seconds))
+    const seconds = session.exp === 0 ? LONGEST_TTL : (session.exp - Date.now()) / 1000
+    if (seconds <= 0) return
     const { value, at, exp } = session
-    const body = { k: nameOf(session.key), v: { value, at, exp }, ...(ttl === undefined ? {} : { ttl }) }
-    let response = await this.#call('PUT', `/_data/${NAMESPACE}`, body)
-    if (response.code === 'no_namespace') {
-      await this.#call('PUT', `/_ns/${NAMESPACE}`)
-      response = await this.#call('PUT', `/_data/${NAMESPACE}`, body)
-    }
+    const response = await this.#call('PUT', placeOf(session.key), {
+      k: NAMESPACE,
+      v: { value, at, exp },
+      // Said always: without one the session would keep the life that an older copy of it had.
+      ttl: Math.min(LONGEST_TTL, Math.ceil(seconds)),
+    })
     if (!response.ok) throw refused(response)
     this.#missing.delete(session.key)
   }
@@ -68,14 +71,15 @@ export class Kv4LastTier implements LastTier {
   }
 
   async remove(key: string): Promise<void> {
-    const response = await this.#call('DELETE', entry(key))
-    if (!response.ok && !isMissing(response)) throw refused(response)
+    const response = await this.#call('DELETE', placeOf(key))
+    // Without a namespace: the session and all that belongs to it; none there is no error.
+    if (!response.ok) throw refused(response)
     this.#miss(key)
   }
 
   async #find(key: string): Promise<Session | undefined> {
-    const response = await this.#call('GET', entry(key))
-    if (isMissing(response)) {
+    const response = await this.#call('GET', `${placeOf(key)}?k=${NAMESPACE}`)
+    if (response.code === 'not_found') {
       this.#miss(key)
       return undefined
     }
@@ -122,19 +126,20 @@ interface Answer {
   readonly code: string | undefined
 }
 
-function entry(key: string): string {
-  return `/_data/${NAMESPACE}?k=${encodeURIComponent(nameOf(key))}`
+function placeOf(key: string): string {
+  return `${PLACE}/${encodeURIComponent(nameOf(key))}`
 }
 
-/** A key of KV4 has no control characters; such a session goes by its hash. */
+/** What cannot be a segment of a path goes by its hash. */
 function nameOf(key: string): string {
-  if (!/[\u0000-\u001f\u007f-\u009f]/.test(key) && key.isWellFormed() && !key.startsWith('sha256:'))
-    return key
-  return 'sha256:' + createHash('sha256').update(key).digest('hex')
-}
-
-function isMissing(answer: Answer): boolean {
-  return answer.code === 'not_found' || answer.code === 'no_namespace'
+  const fits =
+    key.isWellFormed() &&
+    !/[/\u0000-\u001f\u007f-\u009f]/.test(key) &&
+    key !== '.' &&
+    key !== '..' &&
+    Buffer.byteLength(key) <= NAME_BYTES &&
+    !key.startsWith('sha256:')
+  return fits ? key : 'sha256:' + createHash('sha256').update(key).digest('hex')
 }
 
 function refused(answer: Answer): SessionCacheError {

@@ -49,13 +49,29 @@ describe('KV4 as the last tier', () => {
     expect(await last.find(session.key)).toEqual(session)
     await last.keep({ ...session, value: null })
     expect(await last.find(session.key)).toBeUndefined()
-    await last.keep({ key: 'control \n character', value: 'v', at: 1, exp: 0 })
-    expect(await last.find('control \n character')).toMatchObject({ value: 'v' })
+    expect((await elena.get('/_sess/session-cache?depth=1')).body).toMatchObject({ v: [] })
+    for (const odd of [
+      'control \n character',
+      'a/b/../c',
+      '.',
+      '..',
+      '%2F',
+      'ü'.repeat(256),
+      '\ud800',
+      'a b+c',
+    ]) {
+      await last.keep({ key: odd, value: 'v of ' + odd.length, at: 1, exp: 0 })
+      expect(await last.find(odd)).toMatchObject({ key: odd, value: 'v of ' + odd.length })
+    }
+    // What has no end gets none from an older copy that had one.
+    await last.keep({ key: 'for good', value: 'v', at: 1, exp: Date.now() + 800 })
+    await last.keep({ key: 'for good', value: 'w', at: 2, exp: 0 })
     await last.keep({ key: 'short', value: 'v', at: 1, exp: Date.now() + 800 })
     expect(await last.find('short')).toBeDefined()
     await new Promise((resolve) => setTimeout(resolve, 1300))
     expect(await tier().find('short')).toBeUndefined()
-    expect((await elena.get('/_data/session-cache?k=short')).status).toBe(404)
+    expect(await tier().find('for good')).toMatchObject({ value: 'w', exp: 0 })
+    expect((await elena.get('/_sess/session-cache/short?k=session')).status).toBe(404)
   })
 
   test('is asked once by many who look at the same time, and not again for a while', async () => {
@@ -93,7 +109,7 @@ describe('KV4 as the last tier', () => {
     await box.destroy('alone-0')
     expect(await box.get('alone-0')).toBe(false)
     await eventually(
-      async () => (await elena.get('/_data/session-cache?k=alone-0')).status === 404,
+      async () => (await elena.get('/_sess/session-cache/alone-0?k=session')).status === 404,
       'it is gone in KV4 too',
     )
   })
