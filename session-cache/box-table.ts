@@ -38,6 +38,8 @@ export interface BoxTable {
   take(session: Session, hash: string | undefined): Promise<boolean>
   takeAll(found: readonly Found[]): Promise<void>
   destroy(key: string): Promise<Session>
+  /** An `at` for a session whose sender did not say one. */
+  stamp(key: string): number
   tokenOf(key: string): string
 }
 
@@ -50,7 +52,7 @@ export class SharedBoxTable implements BoxTable {
   }
 
   getWithToken(key: string): string | false {
-    return this.manager.table.get(this.manager.hash(key), 'this turn') ?? false
+    return this.manager.table.get(this.manager.hash(key)) ?? false
   }
 
   async session(key: string): Promise<Session | undefined> {
@@ -71,6 +73,10 @@ export class SharedBoxTable implements BoxTable {
 
   async destroy(key: string): Promise<Session> {
     return this.manager.table.destroy(key)
+  }
+
+  stamp(key: string): number {
+    return this.manager.table.stamp(key)
   }
 
   tokenOf(key: string): string {
@@ -119,6 +125,10 @@ export class CustomBoxTable implements BoxTable {
   async destroy(key: string): Promise<Session> {
     await this.manager.delete(key)
     return { key, value: null, at: Date.now(), exp: 0 }
+  }
+
+  stamp(): number {
+    return Date.now()
   }
 
   tokenOf(key: string): string {

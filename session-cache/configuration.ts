@@ -49,6 +49,8 @@ const Cache = z.object({
   max_evictions: whole.min(1).default(20),
   /** A read is noted when the last note is older. Default 5000, or a quarter of `aged_out_secs` where that is less. */
   touch_ms: z.number().min(0).optional(),
+  /** Bytes of what each process keeps of its own of the sessions that it reads most; 0: nothing. */
+  hot_bytes: whole.min(0).default(8 * 1024 * 1024),
 })
 export type CacheConfiguration = z.infer<typeof Cache>
 
@@ -101,6 +103,8 @@ export type MessageRelayConfiguration = z.infer<typeof MessageRelay>
 const Listener = {
   auth_path: z.string().default('auths'),
   address: z.string().default('localhost'),
+  /** A socket of the file system to listen on instead of address and port. */
+  uds_path: z.string().optional(),
   tls: z.union([ServerTls, z.literal(false)]).optional(),
   /** What a client has to say first. */
   secret: z.string().min(16).optional(),

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import type { ServerTls } from './configuration'
@@ -15,6 +16,8 @@ import type { TierLog } from './tier-log'
 export interface FrameServerOptions {
   readonly address: string
   readonly port: number
+  /** A socket of the file system to listen on instead of address and port. */
+  readonly path: string | undefined
   readonly tls: ServerTls | false | undefined
   readonly secret: string | undefined
   readonly insecure: boolean
@@ -38,7 +41,11 @@ export interface FrameClient {
 }
 
 const AUTH_WAIT_MS = 5000
+const HANDSHAKE_MS = 10_000
 const LOOPBACK = /^(localhost|127\.|::1$)/
+
+/** Where a server listens. */
+export type Place = { readonly port: number; readonly address: string } | { readonly path: string }
 
 /**
  * Listens for clients that speak frames, and lets them in: by their certificate where `tls.client_cert` is configured,
@@ -46,36 +53,54 @@ const LOOPBACK = /^(localhost|127\.|::1$)/
  */
 export class FrameServer {
   readonly #server: Server
+  #named = 0
   readonly #sockets = new Set<Socket>()
+  /** Those whose TLS is not agreed on yet, too. */
+  readonly #raw = new Set<Socket>()
 
   /** @throws insecure_listener */
   constructor(private readonly options: FrameServerOptions) {
-    const { tls, secret, insecure, address, base } = options
+    const { tls, secret, insecure, address, path, base } = options
     const certified = typeof tls === 'object' && tls.client_cert !== undefined
-    if (!certified && secret === undefined && !insecure && !LOOPBACK.test(address))
+    const within = path !== undefined || LOOPBACK.test(address)
+    if (!certified && secret === undefined && !insecure && !within)
       throw new SessionCacheError('insecure_listener', address)
     this.#server =
       tls === undefined || tls === false
         ? createServer((socket) => this.#welcome(socket))
-        : createTlsServer(serverTls(tls, base), (socket) => this.#welcome(socket))
+        : createTlsServer({ ...serverTls(tls, base), handshakeTimeout: HANDSHAKE_MS }, (socket) =>
+            this.#welcome(socket),
+          )
     this.#server.maxConnections = options.connections
+    this.#server.on('connection', (socket) => {
+      this.#raw.add(socket)
+      socket.once('close', () => this.#raw.delete(socket))
+    })
     this.#server.on('tlsClientError', (error: Error) =>
       options.log('warn', 'a client was not let in', { error: error.message }),
     )
   }
 
-  /** The port that it listens on. */
-  async listen(): Promise<number> {
-    this.#server.listen(this.options.port, this.options.address)
+  async listen(): Promise<Place> {
+    const { path, port, address } = this.options
+    if (path === undefined) {
+      this.#server.listen(port, address)
+      await once(this.#server, 'listening')
+      return { port: (this.#server.address() as AddressInfo).port, address }
+    }
+    await removeStale(path)
+    this.#server.listen({ path })
     await once(this.#server, 'listening')
-    return (this.#server.address() as AddressInfo).port
+    // Whatever the umask says: for this user only.
+    chmodSync(path, 0o600)
+    return { path }
   }
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const socket of this.#sockets) socket.destroySoon()
     const late = setTimeout(() => {
-      for (const socket of this.#sockets) socket.destroy()
+      for (const socket of this.#raw) socket.destroy()
     }, 500)
     await closed
     clearTimeout(late)
@@ -115,13 +140,31 @@ export class FrameServer {
       },
     })
     const client: FrameClient = {
-      name: `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`,
+      name:
+        options.path === undefined
+          ? `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
+          : `socket ${++this.#named}`,
       topics: new Set(),
       send: (frame) => connection.send(frame),
       end: (error) => connection.destroy(error),
     }
     if (known) options.accept(client)
   }
+}
+
+/** A server that was killed leaves its socket behind; one that answers is left alone. */
+async function removeStale(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found?.isSocket() !== true) return
+  const refused = await new Promise<boolean>((resolve) => {
+    const probe = connect({ path })
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(false)
+    })
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
+  })
+  if (refused) unlinkSync(path)
 }
 
 function isSame(given: string, wanted: string): boolean {

@@ -19,6 +19,7 @@ export interface ConnectionEvents {
 }
 
 const MAX_DEPTH = 64
+const KEEP_ALIVE_MS = 30_000
 
 /** A socket that speaks frames. A malformed frame, a frame too large and a reader too slow end it, and nothing else. */
 export class FramedConnection {
@@ -37,6 +38,8 @@ export class FramedConnection {
     this.#reader = new FrameReader({ bytes: limits.frameBytes, depth: MAX_DEPTH })
     this.#tokens = limits.framesPerSecond
     socket.setNoDelay(true)
+    // The other machine may go without a word.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('error', (error) => (this.#error ??= error))
     socket.on('end', () => socket.end())

@@ -39,7 +39,11 @@ export class LRUManager {
         ...(tokenPath === undefined ? {} : { tokenPath }),
         seed: cache.seed,
       }),
-      { touchMs: touchMsOf(cache), ...(initializer ? { shape: shapeOf(cache) } : {}) },
+      {
+        touchMs: touchMsOf(cache),
+        hotBytes: cache.hot_bytes,
+        ...(initializer ? { shape: shapeOf(cache) } : {}),
+      },
     )
     if (!initializer) return
     this.#stopSweeper = startSweeper(this.table, cache, (sessions) => this.#gone(sessions))
@@ -104,7 +108,7 @@ export class LRUManager {
 
   /** The text; objects come back as their JSON. false: not here. */
   async get(key: string): Promise<string | false> {
-    return this.table.get(key) ?? this.table.get(this.hash(key), 'this turn') ?? false
+    return this.table.get(key) ?? this.table.get(this.hash(key)) ?? false
   }
 
   async get_with_token(token: string): Promise<string | false> {

@@ -37,6 +37,13 @@ export function decodeHead(record: Buffer): RecordHead {
   }
 }
 
+/** The record with another `used`. */
+export function copyAsUsed(record: Buffer, length: number, used: number): Buffer {
+  const copy = Buffer.from(new Uint8Array(record.buffer, record.byteOffset, length))
+  copy.writeDoubleLE(used, 16)
+  return copy
+}
+
 export function decodeValue(record: Buffer, length: number): string {
   return record.toString('utf8', HEAD_BYTES, length)
 }

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { resolve } from 'node:path'
 import type { MessageRelayConfiguration } from './configuration'
 import { limitsOf } from './configuration'
 import { SessionCacheError } from './errors'
@@ -34,6 +35,10 @@ interface Pending {
   readonly until: number
 }
 
+const CONNECT_MS = 5000
+/** So many times the time that an answer may take, nothing heard: the line is made anew. */
+const SILENT_TIMEOUTS = 3
+
 interface Subscription {
   readonly handler: Handler
   /** Fields that a renewed subscription carries beside the topic, asked for each time. */
@@ -56,6 +61,7 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
   #watch: NodeJS.Timeout | undefined
   #slot = 0
   #lostAt: number | undefined
+  #heardAt = 0
   #closed = false
   #settled: () => void = () => undefined
   readonly #firstAttempt: Promise<void>
@@ -140,7 +146,8 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
   #connect(): void {
     if (this.#closed) return
     const { configuration, base, recordSize } = this.options
-    const { address, port, uds_path: path, tls, secret } = configuration
+    const { address, port, uds_path, tls, secret } = configuration
+    const path = uds_path === undefined ? undefined : resolve(base, uds_path)
     let socket: Socket
     let up: string
     try {
@@ -164,8 +171,12 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
       { frame: (frame) => this.#receive(frame), end: (error) => this.#over(error) },
     )
     this.#connection = connection
+    const late = setTimeout(() => connection.destroy(new SessionCacheError('timeout')), CONNECT_MS)
+    socket.once('close', () => clearTimeout(late))
     socket.once(up, () => {
+      clearTimeout(late)
       this.#ready = true
+      this.#heardAt = performance.now()
       this.#wait = 100
       if (secret !== undefined) connection.send({ _ps_op: 'auth', secret })
       for (const [topic, { extra }] of this.#subscriptions) this.#sendSubscription(topic, extra())
@@ -181,6 +192,7 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
   }
 
   #receive(frame: Frame): void {
+    this.#heardAt = performance.now()
     const id = frame['_response_id']
     if (typeof id === 'number') {
       const pending = this.#pending.get(id)
@@ -195,7 +207,8 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
   }
 
   #over(error: Error | undefined): void {
-    if (this.#ready) this.#lostAt = Date.now()
+    // From when on something may have been missed, which is before the end was noticed.
+    if (this.#ready) this.#lostAt = Date.now() - (performance.now() - this.#heardAt)
     this.#ready = false
     this.#connection = undefined
     this.#settled()
@@ -216,6 +229,10 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
       this.#pending.delete(id)
       pending.reject(new SessionCacheError('timeout'))
     }
+    // A relay that is gone without a word: the next line may lead to one that is there.
+    const silence = SILENT_TIMEOUTS * this.options.configuration.timeout_ms
+    if (this.#ready && now - this.#heardAt > silence)
+      this.#connection?.destroy(new SessionCacheError('timeout', 'nothing was heard'))
     if (this.#pending.size > 0) return
     clearInterval(this.#watch)
     this.#watch = undefined

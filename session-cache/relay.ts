@@ -36,7 +36,7 @@ export async function startRelay(
       ...(cache.token_path === undefined ? {} : { tokenPath: resolve(base, cache.token_path) }),
       seed: cache.seed,
     }),
-    { shape: shapeOf(cache), touchMs: touchMsOf(cache) },
+    { shape: shapeOf(cache), touchMs: touchMsOf(cache), hotBytes: 0 },
   )
   const closers: (() => Promise<void>)[] = [() => table.close()]
   async function close(): Promise<void> {
@@ -87,10 +87,10 @@ export async function startRelay(
     })
     const stopSweeper = startSweeper(table, cache, out)
     closers.push(async () => stopSweeper())
-    const port = await server.listen()
+    const place = await server.listen()
     closers.push(() => server.close())
-    log('info', 'listens', { tier: 'relay', port, address: configuration.address })
-    return { tier: 'relay', port, close }
+    log('info', 'listens', { tier: 'relay', ...place })
+    return { tier: 'relay', ...place, close }
   } catch (error) {
     await close()
     throw error

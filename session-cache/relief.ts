@@ -38,7 +38,7 @@ export async function startRelief(
     ...(tokenPath === undefined ? {} : { tokenPath: resolve(base, tokenPath) }),
     seed: cache.seed,
   })
-  const table = new SharedTable(directory, { shape: shapeOf(cache), touchMs: touchMsOf(cache) })
+  const table = new SharedTable(directory, { shape: shapeOf(cache), touchMs: touchMsOf(cache), hotBytes: 0 })
   const kv4 = configuration.kv4 ?? lru.kv4
   const last: Downstream = kv4 === undefined ? NOTHING_BEHIND : new LastDownstream(new Kv4LastTier(kv4), log)
   const out = (sessions: readonly Session[]) => last.out(sessions)
@@ -46,8 +46,9 @@ export async function startRelief(
 
   const client = new RelayClient({ configuration: line, base, path, recordSize: cache.record_size })
   const take = (frame: Frame) => {
-    const session = sessionIn(frame, Date.now(), cache.sessions_length)
+    const session = sessionIn(frame, { life: cache.sessions_length, stamp: (key) => table.stamp(key) })
     if (session === undefined) return
+    last.changed(session)
     try {
       const put = table.put(session)
       if (put.out.length > 0) out(put.out)

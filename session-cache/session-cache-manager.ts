@@ -12,6 +12,7 @@ import { LRUManager } from './lru-manager'
 import { RelayClient } from './relay-client'
 import type { Session } from './session'
 import type { TierLog } from './tier-log'
+import type { Receiver } from './wire'
 import { TOPIC, isSessionKey, sessionFields, sessionIn } from './wire'
 
 /** The first configuration of the constructor, as in the seed; `custom_lru_manager` is a class. */
@@ -27,9 +28,16 @@ export interface WorkQueue {
   get_work(): unknown
 }
 
+interface Unsent {
+  readonly topic: string
+  readonly session?: Session
+}
+
 export type KeyHandler = (key: string) => void
 
 const UNSENT = 10_000
+const GROUP = 100
+const AGAIN_MS = 1000
 /** Catching up goes back further than the time without a line: what was under way when it broke is lost too. */
 const SLACK_MS = 5000
 const FIRST_LINE_MS = 1000
@@ -47,10 +55,14 @@ export class SessionCacheManager {
   readonly conf: LruConf
   readonly #configuration: LruConfiguration
   readonly #box: BoxTable
+  readonly #receiver: Receiver
   readonly #client: RelayClient | undefined
   readonly #last: LastDownstream | undefined
   /** What could not be told. With a session: it has left the table meanwhile; without: the table has it. */
-  readonly #unsent = new Map<string, { readonly topic: string; readonly session?: Session }>()
+  readonly #unsent = new Map<string, Unsent>()
+  #sending = false
+  #dropped = false
+  #again: NodeJS.Timeout | undefined
   readonly #handlers = new Map<string, KeyHandler>()
   readonly #asking = new Map<string, Promise<Found | undefined>>()
   readonly #found: Found[] = []
@@ -75,6 +87,7 @@ export class SessionCacheManager {
       manager.on_eviction((sessions) => this.#out(sessions))
       this.#box = new SharedBoxTable(manager)
     } else this.#box = new CustomBoxTable(new Custom(lru_conf as never), cache.el_count, cache.seed)
+    this.#receiver = { life: cache.sessions_length, stamp: (key) => this.#box.stamp(key) }
     if (kv4 !== undefined) this.#last = new LastDownstream(new Kv4LastTier(kv4), log)
     this.initialize(lru_conf)
     if (line === undefined || path === undefined) return
@@ -85,7 +98,7 @@ export class SessionCacheManager {
       path,
       recordSize: cache.record_size,
     })
-    this.#client.on('client-ready', () => this.#sendUnsent())
+    this.#client.on('client-ready', () => void this.#sendUnsent())
     this.#client.on('client-lost', (error) =>
       log('warn', 'the line to the relay ended', { error: error?.message }),
     )
@@ -204,6 +217,7 @@ export class SessionCacheManager {
 
   async #close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer)
+    clearTimeout(this.#again)
     await this.#client?.close()
     await this.#keepFound()
     await this.#last?.close()
@@ -226,7 +240,7 @@ export class SessionCacheManager {
   }
 
   #heard(frame: Frame): void {
-    const session = sessionIn(frame, Date.now(), this.#configuration.cache.sessions_length)
+    const session = sessionIn(frame, this.#receiver)
     if (session !== undefined) void this.#take(session, textIn(frame, 'hash'))
   }
 
@@ -294,10 +308,7 @@ export class SessionCacheManager {
       if (!client.ready && client.awayMs === undefined) await waitFor(client.firstAttempt(), FIRST_LINE_MS)
       try {
         const answer = await client.publish(TOPIC.need, { key, requester: this.process_identifier })
-        const session =
-          textIn(answer, 'key') === key
-            ? sessionIn(answer, Date.now(), this.#configuration.cache.sessions_length)
-            : undefined
+        const session = textIn(answer, 'key') === key ? sessionIn(answer, this.#receiver) : undefined
         if (session !== undefined) return { session, hash: textIn(answer, 'hash') }
       } catch (error) {
         if (!(error instanceof SessionCacheError)) throw error
@@ -308,16 +319,19 @@ export class SessionCacheManager {
     return kept === undefined ? undefined : { session: kept, hash: undefined }
   }
 
-  async #tell(session: Session): Promise<void> {
+  /** false: the relay has not heard of it, and will be told again. */
+  async #tell(session: Session): Promise<boolean> {
     if (session.value === null) this.#last?.changed(session)
     const client = this.#client
-    if (client === undefined) return
+    if (client === undefined) return true
     if (!client.ready && client.awayMs === undefined) await waitFor(client.firstAttempt(), FIRST_LINE_MS)
     try {
       await client.publish(TOPIC.session, this.#fields(session))
+      return true
     } catch (error) {
       if (!(error instanceof SessionCacheError)) throw error
       this.#keepUnsent(session.key, { topic: TOPIC.session })
+      return false
     }
   }
 
@@ -336,18 +350,54 @@ export class SessionCacheManager {
     }
   }
 
-  #keepUnsent(key: string, unsent: { readonly topic: string; readonly session?: Session }): void {
+  #keepUnsent(key: string, unsent: Unsent): void {
     this.#unsent.delete(key)
     this.#unsent.set(key, unsent)
-    if (this.#unsent.size > UNSENT) this.#unsent.delete(this.#unsent.keys().next().value!)
+    if (this.#unsent.size > UNSENT) {
+      this.#unsent.delete(this.#unsent.keys().next().value!)
+      if (!this.#dropped) this.#log('warn', 'too much waits for the relay; the oldest will not be told')
+      this.#dropped = true
+    }
+    if (this.#client?.ready === true) this.#sendAgainLater()
   }
 
-  #sendUnsent(): void {
-    const unsent = [...this.#unsent]
-    this.#unsent.clear()
-    for (const [key, { topic, session }] of unsent)
-      if (session !== undefined) this.#client?.tell(topic, this.#fields(session))
-      else void this.#box.session(key).then((found) => (found === undefined ? undefined : this.#tell(found)))
+  /** The line is up, but the relay did not answer, or too much was under way. */
+  #sendAgainLater(): void {
+    if (this.#again !== undefined || this.#closed !== undefined) return
+    this.#again = setTimeout(() => {
+      this.#again = undefined
+      void this.#sendUnsent()
+    }, AGAIN_MS).unref()
+  }
+
+  /** In groups, so that what is set meanwhile finds room beside them. */
+  async #sendUnsent(): Promise<void> {
+    if (this.#sending) return
+    this.#sending = true
+    try {
+      while (this.#unsent.size > 0 && this.#client?.ready === true && this.#closed === undefined) {
+        const group = [...this.#unsent].slice(0, GROUP)
+        for (const [key] of group) this.#unsent.delete(key)
+        const told = await Promise.all(group.map(([key, unsent]) => this.#sendAgain(key, unsent)))
+        if (told.includes(false)) return
+      }
+      this.#dropped = false
+    } catch (error) {
+      if (!(error instanceof SessionCacheError)) throw error
+      this.#log('warn', 'what was not told cannot be read', { error: error.code })
+    } finally {
+      this.#sending = false
+    }
+  }
+
+  async #sendAgain(key: string, unsent: Unsent): Promise<boolean> {
+    if (unsent.session !== undefined) {
+      const told = this.#client!.tell(unsent.topic, this.#fields(unsent.session))
+      if (!told) this.#keepUnsent(key, unsent)
+      return told
+    }
+    const session = await this.#box.session(key)
+    return session === undefined || this.#tell(session)
   }
 
   #fields(session: Session): Frame {

@@ -1,8 +1,10 @@
 import { open } from 'lmdb'
 import type { Database, RootDatabase } from 'lmdb'
 import { SessionCacheError } from './errors'
+import type { HotCopy } from './hot-copies'
+import { HotCopies } from './hot-copies'
 import type { RecordHead } from './record'
-import { decodeHead, decodeValue, encodeRecord } from './record'
+import { copyAsUsed, decodeHead, decodeValue, encodeRecord } from './record'
 import type { Session } from './session'
 
 /** What the initializer of a table decides for all who attach to it. */
@@ -22,6 +24,8 @@ export interface TableOptions {
   readonly shape?: TableShape
   /** A read writes down that it happened when the last such note is older than this, ms. Default 5000. */
   readonly touchMs?: number
+  /** Bytes of the process's own copies of what it reads most; 0: none. Default 8 MiB. */
+  readonly hotBytes?: number
   readonly clock?: () => number
 }
 
@@ -43,14 +47,22 @@ const MAP_BYTES = 16 * 1024 ** 3
 const NOT_STORED: PutResult = { stored: false, out: [] }
 const EMPTY = Buffer.alloc(0)
 const SHAPE = 'shape'
-const COUNT = 'count'
+const TALLY = 'tally'
+/** Writes that a process may be behind before it forgets all its copies. */
+const CHANGES = 1024
+/** Keys that one write lists as changed; after one that changed more, all copies are forgotten. */
+const LISTED = 500
+const HOT_BYTES = 8 * 1024 * 1024
+/** By so much the next of two clock readings is later, where the clock itself does not say so. Ms. */
+const AT_STEP = 1 / 1024
 
 /**
  * The table that the processes of a box share: LMDB on a memory file system (docs/decisions/0070).
  *
  *   records   key         → record.ts
  *   recency   [used, key] → nothing; the first row goes first
- *   about     shape, count
+ *   changes   n % 1024    → [n, key …]: what the n-th write changed, so that others drop their copies of it
+ *   about     shape; tally: records, the latest `at`, writes so far
  *
  * Each call is one transaction, so that whoever dies in the middle leaves nothing half done: the next process takes the
  * lock over, and readers that died are removed by every sweep. Reads take no lock.
@@ -59,13 +71,21 @@ export class SharedTable {
   readonly #root: RootDatabase<Buffer, string>
   readonly #records: Database<Buffer, string>
   readonly #recency: Database<Buffer, [number, string]>
+  readonly #changes: Database<Buffer, number>
   readonly #about: Database<Buffer, string>
   readonly #clock: () => number
   readonly #touchMs: number
   readonly #touched = new Set<string>()
+  readonly #hot: HotCopies
+  /** The last write whose changes `#hot` knows, and when that was looked up, ms. */
+  #seen = -1
+  #lookedAt = 0
+  /** Of the write that is under way. */
+  #writing: Writing | undefined
   #touching: NodeJS.Timeout | undefined
   #shape: TableShape | undefined
   #lastUsed = 0
+  #warned = false
   #scanned: string | undefined
   #closed = false
 
@@ -75,10 +95,11 @@ export class SharedTable {
   ) {
     this.#clock = options.clock ?? Date.now
     this.#touchMs = options.touchMs ?? 5000
+    this.#hot = new HotCopies(options.hotBytes ?? HOT_BYTES)
     this.#root = open<Buffer, string>({
       path: directory,
       encoding: 'binary',
-      maxDbs: 4,
+      maxDbs: 5,
       maxReaders: 1024,
       mapSize: MAP_BYTES,
       // A cache in memory: when the machine goes, so does the file.
@@ -87,6 +108,7 @@ export class SharedTable {
     })
     this.#records = this.#root.openDB('records', { encoding: 'binary' })
     this.#recency = this.#root.openDB('recency', { encoding: 'binary' })
+    this.#changes = this.#root.openDB('changes', { encoding: 'binary' })
     this.#about = this.#root.openDB('about', { encoding: 'binary' })
     this.#root.readerCheck()
     if (options.shape !== undefined) {
@@ -106,27 +128,20 @@ export class SharedTable {
 
   /** Records, destroyed and lapsed ones that no sweep has met yet included. */
   get count(): number {
-    return this.#about.get(COUNT)?.readDoubleLE(0) ?? 0
+    this.#root.resetReadTxn()
+    return this.#tally().count
   }
 
-  /** The value; null: destroyed; undefined: not here, or its life is over. */
-  get(key: string, look: 'newest' | 'this turn' = 'newest'): string | null | undefined {
-    let record = this.#records.getBinaryFast(key)
-    if (record === undefined) {
-      if (look === 'this turn') return undefined
-      // Reads of one turn see one moment: before saying no, look at the newest.
-      this.#root.resetReadTxn()
-      record = this.#records.getBinaryFast(key)
-      if (record === undefined) return undefined
-    }
+  /** The value; null: destroyed; undefined: not here, or its life is over. As the table was at most 1 ms ago. */
+  get(key: string): string | null | undefined {
+    const ms = Date.now()
+    if (ms !== this.#lookedAt) this.#dropWhatChanged(ms)
+    const copy = this.#hot.get(key) ?? this.#load(key)
+    if (copy === undefined) return undefined
     const now = this.#clock()
-    const exp = record.readDoubleLE(8)
-    if (exp !== 0 && exp <= now) return undefined
-    if (record[24] !== 0) return null
-    const used = record.readDoubleLE(16)
-    const value = decodeValue(record, record.length)
-    if (now - used >= this.#touchMs) this.#touch(key)
-    return value
+    if (copy.exp !== 0 && copy.exp <= now) return undefined
+    if (copy.value !== null && now - copy.used >= this.#touchMs) this.#touch(key)
+    return copy.value
   }
 
   /** The session with what the tiers need to know of it; by the same rules as `get`. */
@@ -146,10 +161,9 @@ export class SharedTable {
     checkSize(value, recordSize)
     const lasts = life ?? sessionsLength
     return this.#write(() => {
-      const now = this.#clock()
       const before = this.#read(key)?.head
-      const at = Math.max(now, before === undefined ? 0 : before.at + 1)
-      const session: Session = { key, value, at, exp: lasts === 0 ? 0 : now + lasts }
+      const at = this.#stamp(before)
+      const session: Session = { key, value, at, exp: lasts === 0 ? 0 : this.#clock() + lasts }
       return { session, stored: true, out: this.#store(session, before) }
     })
   }
@@ -157,13 +171,18 @@ export class SharedTable {
   /** Destroys, and keeps that in mind. */
   destroy(key: string): Session {
     return this.#write(() => {
-      const now = this.#clock()
       const before = this.#read(key)?.head
-      const at = Math.max(now, before === undefined ? 0 : before.at + 1)
-      const session: Session = { key, value: null, at, exp: now + TOMBSTONE_MS }
+      const at = this.#stamp(before)
+      const session: Session = { key, value: null, at, exp: this.#clock() + TOMBSTONE_MS }
       this.#store(session, before)
       return session
     })
+  }
+
+  /** An `at` for a session whose sender did not say one: later than what the table has of it. */
+  stamp(key: string): number {
+    this.#root.resetReadTxn()
+    return this.#stamp(this.#read(key)?.head)
   }
 
   /** Takes over what another tier says, unless the table knows better. @throws value_too_large, table_missing */
@@ -190,7 +209,6 @@ export class SharedTable {
       const before = this.#read(key)?.head
       if (before === undefined) return false
       this.#remove(key, before)
-      this.#setCount(this.count - 1)
       return !before.destroyed && !isOver(before, this.#clock())
     })
   }
@@ -211,7 +229,7 @@ export class SharedTable {
     return this.#write(() => {
       const now = this.#clock()
       this.#dropLapsed(now)
-      const over = Math.max(0, this.count - capacity)
+      const over = Math.max(0, this.#writing!.count - capacity)
       const out = over === 0 ? [] : this.#evict(over, now + 1)
       return agedOut === 0 ? out : [...out, ...this.#evict(most, now - agedOut)]
     })
@@ -247,17 +265,19 @@ export class SharedTable {
       batch.push(key)
       this.#touched.delete(key)
     }
-    this.#write(() => {
-      const now = this.#clock()
-      for (const key of batch) {
-        const found = this.#read(key)
-        if (found === undefined || found.head.destroyed || now - found.head.used < this.#touchMs) continue
-        this.#recency.removeSync([found.head.used, key])
-        const used = this.#nextUsed()
-        this.#recency.putSync([used, key], EMPTY)
-        this.#records.putSync(key, encodeRecord({ ...found.head, used }, found.value))
-      }
-    })
+    const due = this.#notYetUsed(batch)
+    if (due.length > 0)
+      this.#write(() => {
+        for (const key of this.#notYetUsed(due)) {
+          const before = this.#records.getBinaryFast(key)!
+          const used = this.#nextUsed()
+          this.#recency.removeSync([decodeHead(before).used, key])
+          this.#recency.putSync([used, key], EMPTY)
+          this.#records.putSync(key, copyAsUsed(before, before.length, used))
+          const copy = this.#hot.get(key)
+          if (copy !== undefined) copy.used = used
+        }
+      })
     if (this.#touched.size > 0) this.#touchLater()
   }
 
@@ -267,6 +287,20 @@ export class SharedTable {
     clearTimeout(this.#touching)
     this.#closed = true
     await this.#root.close()
+  }
+
+  /** Those of the keys whose use nobody has written down lately. */
+  #notYetUsed(keys: readonly string[]): string[] {
+    if (this.#writing === undefined) this.#root.resetReadTxn()
+    const now = this.#clock()
+    return keys.filter((key) => {
+      const record = this.#records.getBinaryFast(key)
+      if (record === undefined) return false
+      const { used, destroyed } = decodeHead(record)
+      const copy = this.#hot.get(key)
+      if (copy !== undefined) copy.used = used
+      return !destroyed && now - used >= this.#touchMs
+    })
   }
 
   #touch(key: string): void {
@@ -281,21 +315,78 @@ export class SharedTable {
       this.#touching = undefined
       try {
         this.flush()
+        this.#warned = false
       } catch (error) {
         // Recency is a hint; a write that somebody waits for will fail too, and tell them.
-        process.emitWarning(error as Error)
+        if (!this.#warned) process.emitWarning(error as Error)
+        this.#warned = true
       }
     }, TOUCH_DELAY_MS).unref()
   }
 
   #write<T>(work: () => T): T {
     if (this.#closed) throw new SessionCacheError('closed')
+    let writing: Writing | undefined
     try {
-      return this.#root.transactionSync(work)
+      return this.#root.transactionSync(() => {
+        const before = this.#tally()
+        this.#writing = writing = { ...before, changed: [] }
+        const result = work()
+        if (writing.changed.length > 0) {
+          const n = ++writing.writes
+          const listed = writing.changed.length > LISTED ? [] : writing.changed
+          this.#changes.putSync(n % CHANGES, Buffer.from(JSON.stringify([n, ...listed])))
+        }
+        if (writing.writes !== before.writes || writing.latest !== before.latest) this.#setTally(writing)
+        return result
+      })
     } catch (error) {
       if (error instanceof SessionCacheError) throw error
       throw new SessionCacheError('table_failed', (error as Error).message, error)
+    } finally {
+      this.#writing = undefined
+      for (const key of writing?.changed ?? []) this.#hot.drop(key)
     }
+  }
+
+  /** Drops the copies of what was written since the last look. */
+  #dropWhatChanged(ms: number): void {
+    this.#lookedAt = ms
+    this.#root.resetReadTxn()
+    const { writes } = this.#tally()
+    const behind = writes - this.#seen
+    const from = this.#seen + 1
+    this.#seen = writes
+    if (behind === 0 || this.#hot.size === 0) return
+    if (behind < 0 || behind > CHANGES) {
+      this.#hot.clear()
+      return
+    }
+    for (let n = from; n <= writes; n++) {
+      const row = this.#changes.getBinaryFast(n % CHANGES)
+      const [number, ...keys] = (
+        row === undefined ? [] : JSON.parse(row.toString('utf8', 0, row.length))
+      ) as [number?, ...string[]]
+      if (number !== n || keys.length === 0) {
+        this.#hot.clear()
+        return
+      }
+      for (const key of keys) this.#hot.drop(key)
+    }
+  }
+
+  /** The record, kept as a copy; of two looks the second one at what is newest. */
+  #load(key: string): HotCopy | undefined {
+    let found = this.#read(key)
+    if (found === undefined) {
+      this.#root.resetReadTxn()
+      found = this.#read(key)
+      if (found === undefined) return undefined
+    }
+    const { head, value } = found
+    const copy: HotCopy = { value: head.destroyed ? null : value, exp: head.exp, used: head.used }
+    this.#hot.keep(key, copy)
+    return copy
   }
 
   #read(key: string): Found | undefined {
@@ -331,9 +422,11 @@ export class SharedTable {
     const head = { at: session.at, exp: session.exp, used, destroyed: session.value === null }
     this.#records.putSync(session.key, encodeRecord(head, session.value ?? ''))
     this.#recency.putSync([used, session.key], EMPTY)
+    const writing = this.#writing!
+    writing.changed.push(session.key)
+    writing.latest = Math.max(writing.latest, session.at)
     if (before !== undefined) return []
-    const count = this.count + 1
-    this.#setCount(count)
+    const count = ++writing.count
     return count > capacity ? this.#evict(count - capacity, Infinity) : []
   }
 
@@ -351,7 +444,6 @@ export class SharedTable {
       this.#remove(key, found.head)
       if (!found.head.destroyed && !isOver(found.head, now)) out.push(sessionOf(key, found))
     }
-    if (rows.length > 0) this.#setCount(this.count - rows.length)
     return out
   }
 
@@ -361,31 +453,61 @@ export class SharedTable {
     const range = { limit: SWEEP_SCAN, ...(this.#scanned === undefined ? {} : { start: this.#scanned }) }
     for (const key of this.#records.getKeys(range)) keys.push(key)
     this.#scanned = keys.length < SWEEP_SCAN ? undefined : keys.at(-1)
-    let dropped = 0
     for (const key of keys) {
       const { head } = this.#read(key)!
-      if (!isOver(head, now)) continue
-      this.#remove(key, head)
-      dropped++
+      if (isOver(head, now)) this.#remove(key, head)
     }
-    if (dropped > 0) this.#setCount(this.count - dropped)
   }
 
+  /** In a transaction. */
   #remove(key: string, head: RecordHead): void {
     this.#records.removeSync(key)
     this.#recency.removeSync([head.used, key])
+    this.#writing!.changed.push(key)
+    this.#writing!.count--
   }
 
-  #setCount(count: number): void {
-    const bytes = Buffer.allocUnsafe(8)
-    bytes.writeDoubleLE(count)
-    this.#about.putSync(COUNT, bytes)
+  /**
+   * Later than the session before, and than all that this table has heard of: so whoever changes a session that came from
+   * a box whose clock is ahead still makes the later one (a hybrid logical clock).
+   */
+  #stamp(before: RecordHead | undefined): number {
+    const now = this.#clock()
+    const { latest } = this.#writing ?? this.#tally()
+    return Math.max(now, before === undefined ? 0 : before.at + AT_STEP, latest > now ? latest + AT_STEP : 0)
+  }
+
+  #tally(): Tally {
+    const bytes = this.#about.getBinaryFast(TALLY)
+    return bytes === undefined
+      ? { count: 0, latest: 0, writes: 0 }
+      : { count: bytes.readDoubleLE(0), latest: bytes.readDoubleLE(8), writes: bytes.readDoubleLE(16) }
+  }
+
+  #setTally({ count, latest, writes }: Tally): void {
+    const bytes = Buffer.allocUnsafe(24)
+    bytes.writeDoubleLE(count, 0)
+    bytes.writeDoubleLE(latest, 8)
+    bytes.writeDoubleLE(writes, 16)
+    this.#about.putSync(TALLY, bytes)
   }
 
   /** Never the same twice in a process; two processes in the same ms are told apart by the key. */
   #nextUsed(): number {
     return (this.#lastUsed = Math.max(this.#clock(), this.#lastUsed + 1 / 1024))
   }
+}
+
+interface Tally {
+  count: number
+  /** The latest `at` that was heard of. */
+  latest: number
+  /** Writes that changed something, so far. */
+  writes: number
+}
+
+interface Writing extends Tally {
+  readonly changed: string[]
 }
 
 interface Found {

@@ -11,9 +11,11 @@ export type ToSibling =
   | { readonly op: 'out'; readonly sessions: readonly Session[] }
   | { readonly op: 'find'; readonly id: number; readonly key: string }
 
-export type FromSibling =
-  | { readonly op: 'listens'; readonly port: number }
-  | { readonly op: 'found'; readonly id: number; readonly session: Session | null }
+export interface FromSibling {
+  readonly op: 'found'
+  readonly id: number
+  readonly session: Session | null
+}
 
 const RESTART_MS = 500
 const KILL_MS = 3000
@@ -44,7 +46,10 @@ export class SiblingProcess implements Downstream {
   }
 
   out(sessions: readonly Session[]): void {
-    this.#send({ op: 'out', sessions })
+    if (!this.#send({ op: 'out', sessions }))
+      this.log('warn', 'sessions that left were not handed on: there is no sibling', {
+        sessions: sessions.length,
+      })
   }
 
   find(key: string): Promise<Session | undefined> {
@@ -92,7 +97,7 @@ export class SiblingProcess implements Downstream {
   }
 
   #hear(message: FromSibling): void {
-    if (message.op === 'found') this.#asked.get(message.id)?.(message.session ?? undefined)
+    this.#asked.get(message.id)?.(message.session ?? undefined)
   }
 
   #send(message: ToSibling): boolean {

@@ -41,6 +41,7 @@ export async function startSibling(
     }),
     {
       touchMs: touchMsOf(cache),
+      hotBytes: 0,
       ...(cache.am_initializer === true ? { shape: shapeOf(cache) } : {}),
     },
   )
@@ -127,13 +128,12 @@ export async function startSibling(
   }
 
   try {
-    const port = await server.listen()
+    const place = await server.listen()
     process.on('message', hear)
-    tell({ op: 'listens', port })
-    log('info', 'listens', { tier: 'sibling', port, address: configuration.address })
+    log('info', 'listens', { tier: 'sibling', ...place })
     return {
       tier: 'sibling',
-      port,
+      ...place,
       async close() {
         process.off('message', hear)
         await server.close()

@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { SessionCacheError } from './errors'
 
+/** Of the table's file; another one lies elsewhere. */
+const LAYOUT = 2
+
 export interface TablePlace {
   /** Where tables lie. Default /dev/shm, which is memory; the directory for temporary files where there is none. */
   readonly directory?: string
@@ -20,7 +23,7 @@ export interface TablePlace {
 export function tableDirectory(place: TablePlace): string {
   const uid = process.getuid?.() ?? 0
   const name = createHash('sha256')
-    .update(`${place.tokenPath === undefined ? '' : resolve(place.tokenPath)}\0${place.seed}`)
+    .update(`${LAYOUT}\0${place.tokenPath === undefined ? '' : resolve(place.tokenPath)}\0${place.seed}`)
     .digest('hex')
     .slice(0, 16)
   const directory = join(place.directory ?? memoryDirectory(), `kv4-sessions-${uid}-${name}`)

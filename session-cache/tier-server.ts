@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { CacheConfiguration } from './configuration'
 import { limitsOf } from './configuration'
 import type { RelayConfiguration, SiblingConfiguration } from './configuration'
@@ -5,6 +6,7 @@ import { SessionCacheError } from './errors'
 import type { Frame } from './frames'
 import { numberIn, textIn } from './frames'
 import type { FrameClient } from './frame-server'
+import type { Place } from './frame-server'
 import { FrameServer } from './frame-server'
 import { Questions } from './questions'
 import type { Session } from './session'
@@ -35,6 +37,8 @@ export interface TierServerOptions {
 
 const TOPICS = 64
 const TOPIC_LENGTH = 256
+/** Lookups that may be under way; whoever asks more is told at once that nothing was found. */
+const LOOKUPS = 10_000
 
 /** What the relay and its sibling have in common: they listen, keep what passes, and answer who looks for a session. */
 export class TierServer {
@@ -43,6 +47,7 @@ export class TierServer {
   readonly shape: TokenShape
   readonly path: string
   readonly #server: FrameServer
+  #lookups = 0
 
   constructor(private readonly options: TierServerOptions) {
     const { configuration, cache, base, log } = options
@@ -52,6 +57,7 @@ export class TierServer {
     this.#server = new FrameServer({
       address: configuration.address,
       port: configuration.port,
+      path: configuration.uds_path === undefined ? undefined : resolve(base, configuration.uds_path),
       tls: configuration.tls,
       secret: configuration.secret,
       insecure: configuration.insecure,
@@ -68,7 +74,7 @@ export class TierServer {
     })
   }
 
-  listen(): Promise<number> {
+  listen(): Promise<Place> {
     return this.#server.listen()
   }
 
@@ -210,7 +216,9 @@ export class TierServer {
   async lookup(key: string, from: FrameClient): Promise<Session | undefined> {
     const here = this.options.table.session(key, 'as a use')
     if (here !== undefined) return here
-    const found = await this.options.find(key, from)
+    if (this.#lookups >= LOOKUPS) return undefined
+    this.#lookups++
+    const found = await this.options.find(key, from).finally(() => this.#lookups--)
     if (found === undefined) return undefined
     try {
       this.take(found)
@@ -276,8 +284,10 @@ export class TierServer {
           result('ERR', 'op performed')
           return
         }
-        const most = Math.min(numberIn(frame, 'reduced_max') ?? this.options.cache.max_evictions, 10_000)
-        const gone = this.options.table.evict(most, (numberIn(frame, 'time_shift') ?? 0) * 1000)
+        const most = Math.trunc(
+          Math.max(0, Math.min(numberIn(frame, 'reduced_max') ?? this.options.cache.max_evictions, 10_000)),
+        )
+        const gone = this.options.table.evict(most, numberIn(frame, 'time_shift') ?? 0)
         // Without `forward` the one who asks takes them over.
         if (operation === 'evictions-forward') this.options.out(gone)
         result(
@@ -293,7 +303,11 @@ export class TierServer {
   }
 
   #sessionIn(frame: Frame): Session | undefined {
-    const session = sessionIn(frame, Date.now(), this.options.table.shape.sessionsLength)
+    const { table } = this.options
+    const session = sessionIn(frame, {
+      life: table.shape.sessionsLength,
+      stamp: (key) => table.stamp(key),
+    })
     if (session?.value !== null || frame['topic'] === TOPIC.gone || frame['topic'] === TOPIC.session)
       return session
     return undefined

@@ -21,8 +21,8 @@ export interface TokenShape {
 }
 
 /**
- * The fields of a session on the wire. `key`, `value`, `hash` are the original's; `at` and `exp` are ours: by them the
- * newer of two wins, and a life ends when it should in every tier.
+ * The fields of a session on the wire. `key`, `value`, `hash` are the original's; `at` and `life` (ms that are left) are
+ * ours: by them the newer of two wins, and a life ends when it should in every tier, whatever the clock of each says.
  */
 export function sessionFields(session: Session, shape: TokenShape): Frame {
   return {
@@ -30,24 +30,39 @@ export function sessionFields(session: Session, shape: TokenShape): Frame {
     value: session.value,
     hash: tokenOf(session.key, shape.slots, shape.seed),
     at: session.at,
-    ...(session.exp === 0 ? {} : { exp: session.exp }),
+    ...(session.exp === 0 ? {} : { life: Math.max(1, Math.ceil(session.exp - Date.now())) }),
   }
 }
 
+/** No clock is believed to be further ahead than that. */
+const MOST_AHEAD_MS = 24 * 3600_000
+const LONGEST_MS = 100 * 365 * 24 * 3600_000
+
+/** What a receiver knows that a frame may not say. */
+export interface Receiver {
+  /** Of a session that comes without `life`, ms; 0: without end. */
+  readonly life: number
+  /** The `at` of a session that comes without one. */
+  stamp(key: string): number
+}
+
 /**
- * The session that a frame tells of. Without `key` its `hash` is its key (the original's session_backup); without `at`
- * it is of now. undefined: it tells of none.
+ * The session that a frame tells of. Without `key` its `hash` is its key (the original's session_backup). undefined: it
+ * tells of none.
  */
-export function sessionIn(frame: Frame, now: number, life: number): Session | undefined {
+export function sessionIn(frame: Frame, receiver: Receiver): Session | undefined {
   const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
   if (key === undefined || !isSessionKey(key) || !Object.hasOwn(frame, 'value')) return undefined
   const value = frame['value']
   if (value === false || value === undefined) return undefined
+  const now = Date.now()
+  const at = numberIn(frame, 'at')
+  const life = numberIn(frame, 'life') ?? (receiver.life === 0 ? undefined : receiver.life)
   return {
     key,
     value: value === null ? null : textOf(value),
-    at: numberIn(frame, 'at') ?? now,
-    exp: numberIn(frame, 'exp') ?? (life === 0 ? 0 : now + life),
+    at: at === undefined ? receiver.stamp(key) : Math.min(at, now + MOST_AHEAD_MS),
+    exp: life === undefined ? 0 : now + Math.min(life, LONGEST_MS),
   }
 }
 
