@@ -80,6 +80,7 @@ class BasicAuthentication implements Authentication {
     const attempt: Attempt = {
       owner: claim.owner,
       mode: claim.proof.kind,
+      ...(claim.proof.kind === 'admin' && { admin: claim.principal.login }),
       address,
       guessable: claim.proof.kind === 'admin' || !isGeneratedSecret(claim.proof.text),
     }

@@ -5,7 +5,7 @@ import type { BucketName } from '../core'
 import { addressGroup } from './address-group'
 
 export interface ThrottleOptions {
-  /** Failures of one address at one account that are answered before it has to wait. Default 10. */
+  /** Failures of one address at one account, or one of its administrators, that are answered before it has to wait. Default 10. */
   readonly perAccountAndAddress?: number
   /** Failures of one address at any accounts. Default 100. */
   readonly perAddress?: number
@@ -24,6 +24,8 @@ export interface Attempt {
   /** Whose secret or administrators are being tried. */
   readonly owner: BucketName
   readonly mode: 'secret' | 'admin'
+  /** Of mode `admin`: which administrator. Each counts by himself, so that none is refused for another's failures. */
+  readonly admin?: string
   /** As the server knows it; undefined: it has none. */
   readonly address: string | undefined
   /** A text that somebody chose: worth guessing at, unlike a generated secret. */
@@ -113,8 +115,9 @@ export class Throttle {
   }
 }
 
-function accountKey({ owner, mode }: Attempt): string {
-  return mode + ' ' + owner
+// No name of any kind has a blank in it.
+function accountKey({ owner, mode, admin = '' }: Attempt): string {
+  return `${mode} ${owner} ${admin}`
 }
 
 function pairKey(attempt: Attempt): string {

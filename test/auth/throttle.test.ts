@@ -47,6 +47,26 @@ describe('throttling', () => {
     await throttle.admit(attempt('192.0.2.1', { mode: 'admin' }))
   })
 
+  it('counts each administrator of an account by himself, and many of them against the address', async () => {
+    const throttle = new Throttle({
+      perAccountAndAddress: 3,
+      perAddress: 8,
+      delayAfter: 2,
+      delayStep: 60,
+      delayMost: 60,
+    })
+    const admin = (name: string, address = '192.0.2.1') => attempt(address, { mode: 'admin', admin: name })
+    for (let i = 0; i < 3; i++) await fail(throttle, admin('ann'))
+    await expect(throttle.admit(admin('ann'))).rejects.toMatchObject({ code: 'too_many_requests' })
+    const before = performance.now()
+    await throttle.admit(admin('ben'))
+    await throttle.succeeded(admin('ben'))
+    expect(performance.now() - before).toBeLessThan(50)
+    for (let i = 0; i < 5; i++) await fail(throttle, admin('guess' + i))
+    await expect(throttle.admit(admin('ben'))).rejects.toMatchObject({ code: 'too_many_requests' })
+    await throttle.admit(admin('ben', '192.0.2.2'))
+  })
+
   it('counts attempts that are sent all at once', async () => {
     const throttle = new Throttle({ perAccountAndAddress: 3 })
     const sent = await Promise.allSettled(
