@@ -12,8 +12,8 @@ module.exports = {
       },
     ],
   },
-  // jose is published as ES modules only, which jest's require does not load as Node's does.
-  transformIgnorePatterns: ['/node_modules/(?!jose/)'],
+  // Published as ES modules only, which jest's require does not load as Node's does.
+  transformIgnorePatterns: ['/node_modules/(?!jose/|@stablelib/)'],
   // dist has a copy of package.json.
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   maxWorkers: 2,
