@@ -146,11 +146,11 @@ export class Authenticator {
       version: versions[i]!,
       ...(i === claim.prover ? { proof: proof.hash } : {}),
     }))
-    if (await ensureBucket(this.#engine, claim.principal.bucket)) {
-      // It may have been missing because the account was just being deleted.
+    const isStillThere = async () => {
       const again = await this.#read(claim.chain, { consistent: true })
-      if (!again.every((version, i) => mayLogIn(version) && version!.n === versions[i]!.n)) return undefined
+      return again.every((version, i) => mayLogIn(version) && version!.n === versions[i]!.n)
     }
+    if (!(await ensureBucket(this.#engine, claim.principal.bucket, isStillThere))) return undefined
     return {
       principal: claim.principal,
       grounds,

@@ -6,15 +6,21 @@ const PROBE = { ...PLACES.admins, key: Key.parse('-') } as const
 
 /**
  * Makes the bucket of an account whose entry was written but whose bucket was not, because the node went down in
- * between. true: it was missing. The caller has to make sure that the account is there, before and after.
+ * between. A bucket is also missing while its account is being deleted, and must not come back then: `isStillThere`
+ * is asked before and after. false: the account is not there any more.
  */
-export async function ensureBucket(engine: Engine, bucket: BucketName): Promise<boolean> {
+export async function ensureBucket(
+  engine: Engine,
+  bucket: BucketName,
+  isStillThere: () => Promise<boolean>,
+): Promise<boolean> {
   try {
     await engine.bucket(bucket).get(PROBE)
-    return false
+    return true
   } catch (error) {
     if (!isKv4Error(error, 'bucket_not_found')) throw error
-    await engine.create(bucket)
-    return true
   }
+  if (!(await isStillThere())) return false
+  await engine.create(bucket)
+  return isStillThere()
 }

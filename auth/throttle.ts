@@ -5,7 +5,7 @@ import type { BucketName } from '../core'
 import { addressGroup } from './address-group'
 
 export interface ThrottleOptions {
-  /** Failures of one address at one account, or one of its administrators, that are answered before it has to wait. Default 10. */
+  /** Failures of one address at one account, or at one administrator, before it has to wait. Default 10. */
   readonly perAccountAndAddress?: number
   /** Failures of one address at any accounts. Default 100. */
   readonly perAddress?: number

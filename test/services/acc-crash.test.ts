@@ -74,6 +74,23 @@ async function buckets(): Promise<string[]> {
   return names
 }
 
+it('makes no bucket of an account that is deleted while somebody logs in', async () => {
+  const secret = await world.account('elena')
+  const { secrets } = world.keepers
+  const slow = Object.create(secrets, {
+    match: {
+      async value(...asked: Parameters<typeof secrets.match>) {
+        const matched = await secrets.match(...asked)
+        expect(await call(world.engine, 'DELETE', { k: 'elena' })).toBe(1)
+        return matched
+      },
+    },
+  }) as typeof secrets
+  const authentication = world.authentication({ keepers: { ...world.keepers, secrets: slow } })
+  expect(await tryLogin(authentication, 'elena', secret)).toBe('unauthorized')
+  expect(await buckets()).toEqual(['$sys'])
+})
+
 it('finishes a deletion that a crash interrupted anywhere, and lets nobody in meanwhile', async () => {
   const total = 7 // note, mark, two sub-accounts, the bucket, the entry, the note
   for (let steps = 0; steps <= total; steps++) {
