@@ -189,6 +189,9 @@ export async function runWebhooksCampaign(campaign: WebhooksCampaign): Promise<W
         await wait(100)
       }
     })()
+    const meanwhile = Promise.all([killing, enabling]).catch((error: unknown) =>
+      problems.push(String(error)),
+    )
     await writing
     // The same writes may have been made twice, by whoever had no answer: what counts is what there is.
     for (;;) {
@@ -201,12 +204,13 @@ export async function runWebhooksCampaign(campaign: WebhooksCampaign): Promise<W
       await wait(200)
     }
     isOver = true
-    await Promise.all([killing, enabling])
+    await meanwhile
     const { dead } = await sender.status()
     if (dead > 0) problems.push(`${dead} dead letters`)
   } finally {
     await sender.end()
     await endpoint.close()
+    problems.push(...sender.complaints)
     if (problems.length === 0) rmSync(sender.directory, { recursive: true, force: true })
   }
   const { requests, answers, duplicates } = endpoint
@@ -218,6 +222,9 @@ class Sender {
   #process: ServerProcess | undefined
   #client: Client | undefined
   #secret = ''
+
+  /** What it logged as a warning or worse. */
+  readonly complaints: string[] = []
 
   constructor(readonly directory: string) {}
 
@@ -293,9 +300,11 @@ class Sender {
   }
 
   async #kill(): Promise<void> {
-    const { child, exit } = this.#process!
+    const { child, exit, output } = this.#process!
     child.kill('SIGKILL')
     await exit
+    for (const line of output().split('\n'))
+      if (/^\{"level":(?:[4-6]0|"(?:warn|error|fatal)")/.test(line)) this.complaints.push(line.slice(0, 2_000))
   }
 
   /** Again until it was answered: the server is killed all the time. */
@@ -307,8 +316,8 @@ class Sender {
       try {
         return await run(this.#client!)
       } catch (error) {
-        // fetch: no connection, or it broke.
-        if (!(error instanceof TypeError || error instanceof SyntaxError) || isLate()) throw error
+        // fetch: no connection, or it broke. By name, as jest has classes of its own.
+        if (!['TypeError', 'SyntaxError'].includes((error as Error).name) || isLate()) throw error
         await wait(20)
       }
     }
