@@ -13,7 +13,7 @@ import { createTurnService } from './turn-service'
  *     TURN_HOST       the TURN server as clients reach it this machine's name
  *     TURN_LISTEN     address and port to listen on       127.0.0.1:4010
  *     TURN_URL        this program as the platform reaches it; default: what it listens on
- *     TURN_SECONDS    how long credentials are good       3600
+ *     TURN_SECONDS    how long credentials are good       3600; a call may ask for less by `expire`
  *     TURN_NAME       this host among those of the service; default: this machine's name
  */
 async function main(env: NodeJS.ProcessEnv): Promise<void> {

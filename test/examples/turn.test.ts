@@ -119,6 +119,42 @@ test('answers the iceServers of the contract, to any of its bodies, and counts t
   expect(await elena.error(elena.put('/_turn/my/path'))).toBe('404 not_found')
 })
 
+test('makes credentials for the user and the time that are asked for, within its own', async () => {
+  const example = await startExample({ TURN_SECONDS: '600' })
+  const asked = async (query: string) => {
+    const [, { username } = { username: '' }] = (
+      await elena.ok(elena.put<{ iceServers: IceServer[] }>(`/_turn/my/path${query}`))
+    ).iceServers
+    const [expiry, user] = username!.split(':')
+    return { user, left: Math.round((Number(expiry) - Date.now() / 1000) / 10) * 10 }
+  }
+  expect(await asked('?k=bob&expire=60')).toEqual({ user: 'bob', left: 60 })
+  expect(await asked('?k=bob')).toEqual({ user: 'bob', left: 600 })
+  expect(await asked('?expire=120')).toEqual({ user: 'elena', left: 120 })
+  expect(await asked('?k=&expire=')).toEqual({ user: 'elena', left: 600 })
+  expect(await asked('?expire=0')).toEqual({ user: 'elena', left: 600 })
+  expect(await asked('?expire=86400')).toEqual({ user: 'elena', left: 600 })
+  expect(await asked(`?k=${encodeURIComponent('b ö/b')}`)).toEqual({ user: 'b ö/b', left: 600 })
+  for (const query of ['?k=a:b', '?k=%00', `?k=${'x'.repeat(129)}`, '?expire=-1', '?expire=1e3', '?expire=x'])
+    expect([query, await elena.error(elena.put(`/_turn/my/path${query}`))]).toEqual([
+      query,
+      '400 bad_request',
+    ])
+
+  // As V2 asks for it.
+  for (const path of ['example.com', 'example.com/app', 'example.com/app/room'])
+    await elena.post(`/_ns/${path}`)
+  const parameters = { domain: 'example.com', application: 'app', room: 'room', username: 'carol' }
+  const query = new URLSearchParams({ ident: 'elena', secret: elena.password, ...parameters, timeout: '30' })
+  const answer = await fetch(`${platform.url}/ice`, { method: 'POST', body: query })
+  const { d, e } = (await answer.json()) as { d: { iceServers: IceServer[] }; e: string | null }
+  expect(e).toBeNull()
+  const [expiry, user] = d.iceServers[1]!.username!.split(':')
+  expect(user).toBe('carol')
+  expect(Number(expiry) - Date.now() / 1000).toBeLessThanOrEqual(30)
+  await end(example)
+})
+
 test('answers nobody who does not come by the platform', async () => {
   const example = await startExample()
   const [{ url }] = await platform.sys
@@ -187,8 +223,11 @@ withCoturn(`a real coturn${missing.length === 0 ? '' : ` (skipped: no ${missing.
 
   test('takes our credentials, not those of another secret, and none after they have expired', async () => {
     const example = await startExample({ TURN_SECONDS: '8' })
-    const { iceServers } = await elena.ok(elena.put<{ iceServers: IceServer[] }>('/_turn/my/path'))
+    const { iceServers } = await elena.ok(
+      elena.put<{ iceServers: IceServer[] }>('/_turn/my/path?k=bob&expire=60'),
+    )
     const credentials = iceServers[1]!
+    expect(credentials.username).toMatch(/:bob$/)
     expect(await allocate(credentials)).toBe(true)
     expect(await allocate({ ...credentials, credential: credentials.credential!.replace(/^./, '_') })).toBe(
       false,
