@@ -87,6 +87,27 @@ async function prepare(port: number, services: number): Promise<Caller> {
   return { port, agent, token: id, tenant: tenant.id }
 }
 
+/** How many events of a type the feed has, over all its pages. */
+async function countOf(
+  caller: Caller,
+  headers: Readonly<Record<string, string>>,
+  type: string,
+): Promise<number> {
+  let found = 0
+  let marker: string | null = null
+  do {
+    const after: string = marker === null ? '' : `&marker=${marker}`
+    const { status, json } = await call<{
+      readonly values: readonly { readonly type: string }[]
+      readonly metadata: { readonly next_marker: string | null }
+    }>(caller, 'GET', `/v1.0/${caller.tenant}/events?limit=1000${after}`, headers)
+    if (status !== 200) throw new Error(`the events were refused: ${status}`)
+    found += json.values.filter((event) => event.type === type).length
+    marker = json.metadata.next_marker
+  } while (marker !== null)
+  return found
+}
+
 interface Outcome {
   /** Share of one core. */
   readonly cpu: number
@@ -155,17 +176,13 @@ async function heartbeats(server: PinnedProcess, services: number, seconds: numb
   await Promise.all(running)
   const elapsed = (performance.now() - start) * 1000
   const used = server.cpuMicros() - cpu
-  // A page after the joins, from their end on.
-  const events = await call<{ values: { type: string }[] }>(
-    caller,
-    'GET',
-    `/v1.0/${caller.tenant}/events?limit=1000&type=service.timeout`,
-    headers,
-  )
+  const timeouts = await countOf(caller, headers, 'service.timeout')
   const listed = await call<{ values: unknown[] }>(caller, 'GET', `${base}?limit=1000`, headers)
+  const joined = await countOf(caller, headers, 'service.join')
+  if (joined !== services) throw new Error(`${joined} services joined by the feed, and not ${services}`)
   caller.agent.destroy()
   if (listed.json.values.length !== Math.min(1000, services)) throw new Error('services are missing')
-  return { cpu: used / elapsed, beats, refused, timeouts: events.json.values.length, latest }
+  return { cpu: used / elapsed, beats, refused, timeouts, latest }
 }
 
 function rows(where: string, services: number, target: number | undefined, outcome: Outcome): Row[] {

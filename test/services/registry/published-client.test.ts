@@ -50,7 +50,7 @@ function called(part: Part, method: string, ...args: unknown[]): Promise<readonl
   return new Promise((resolve, reject) =>
     part[method]!(...args, (error: unknown, ...results: unknown[]) => {
       if (error === null || error === undefined) resolve(results)
-      else reject(error)
+      else reject(error instanceof Error ? error : new Error(JSON.stringify(error)))
     }),
   )
 }
