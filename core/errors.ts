@@ -44,6 +44,10 @@ export const CATALOGUE = {
     text: 'The cursor is not understood.',
     remedy: 'Pass a cursor back exactly as it was given, to the same listing or feed.',
   },
+  cursor_expired: {
+    text: 'What happened since this cursor is not kept any more.',
+    remedy: 'Read what is there now, and watch from a cursor that a watch without `since` gives.',
+  },
   bad_sample: {
     text: 'The sample is not allowed.',
     remedy: 'A sample is a finite number, or {sum, min, max, count}.',
@@ -98,6 +102,10 @@ export const CATALOGUE = {
       'Try again after the seconds given in Retry-After. A write without an answer may or may not have happened.',
   },
   overloaded: { text: 'The server is busy.', remedy: 'Try again after the seconds given in Retry-After.' },
+  reader_too_slow: {
+    text: 'What was sent on this stream was not taken for too long, so it was ended.',
+    remedy: 'Come back with the id of the last event (Last-Event-ID, or `since=`): nothing is lost.',
+  },
   // who is asking
   unauthorized: {
     text: 'Not authorized.',
@@ -170,7 +178,8 @@ export const CATALOGUE = {
   },
   bad_schema: {
     text: 'The schema cannot be used.',
-    remedy: '`d` names the place in the schema (`path`) and what is wrong there; docs/sessions.md has the syntax.',
+    remedy:
+      '`d` names the place in the schema (`path`) and what is wrong there; docs/sessions.md has the syntax.',
   },
   schema_in_use: {
     text: 'Another schema refers to this one.',

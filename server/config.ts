@@ -102,6 +102,29 @@ export const SETTINGS = {
       'Blank-separated `mount=user:secret`: in whose name a call without a credential acts on the URLs of that mount, for clients of a system that had no logins: `nesoi=elena:secret`. Whoever reaches the port then acts as that account there.',
     secret: true,
   },
+  KV4_WATCH_MAX: {
+    default: '20000',
+    meaning:
+      'Watches (streams, polls that wait, those of sockets) at once on this node; each stream is a connection.',
+  },
+  KV4_WATCH_PER_ACCOUNT: {
+    default: '5000',
+    meaning: 'Watches at once on this node of one primary account, its sub-accounts included.',
+  },
+  KV4_STREAM_BEAT_MS: {
+    default: '15000',
+    meaning: 'After how much silence a stream of events shows that it is alive, in ms.',
+  },
+  KV4_STREAM_STALL_MS: {
+    default: '10000',
+    meaning:
+      'How long the reader of a stream may leave what was sent untaken before the stream is ended, in ms.',
+  },
+  KV4_SCHEMAS_DIR: {
+    unset: 'none',
+    meaning:
+      'Directory of schemas for the sessions of every account, one a file: `team.feature.v1.yaml`; looked at every second. An account’s own schema of the same name counts before it.',
+  },
   KV4_PLUGINS: { unset: 'none', meaning: 'Comma-separated packages that each export a service.' },
   KV4_LOG_LEVEL: {
     default: 'info',
@@ -159,6 +182,12 @@ export interface Config {
   readonly origins: readonly string[]
   /** By the mount's name. */
   readonly mountLogins: Readonly<Record<string, MountLogin>>
+  readonly watchMax: number
+  readonly watchPerAccount: number
+  readonly streamBeatMs: number
+  readonly streamStallMs: number
+  /** Absolute. */
+  readonly schemasDir?: string
   readonly plugins: readonly string[]
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly couchdbGraceMs: number
@@ -275,6 +304,15 @@ const SCHEMAS = {
     .transform((items): Readonly<Record<string, MountLogin>> =>
       Object.fromEntries(items.map(([mount, user, password]) => [mount, { user, password }])),
     ),
+  KV4_WATCH_MAX: whole(0, 10_000_000),
+  KV4_WATCH_PER_ACCOUNT: whole(0, 10_000_000),
+  KV4_STREAM_BEAT_MS: whole(100, 600_000),
+  KV4_STREAM_STALL_MS: whole(100, 600_000),
+  KV4_SCHEMAS_DIR: z
+    .string()
+    .min(1, 'is empty')
+    .transform((directory) => resolve(directory))
+    .optional(),
   KV4_PLUGINS: list,
   KV4_LOG_LEVEL: z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`),
   KV4_COUCHDB_GRACE_MS: whole(0, 3_600_000),
@@ -368,6 +406,7 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
   const publicWsUrl = read('KV4_PUBLIC_WS_URL')
   const nodeUrl = read('KV4_NODE_URL')
   const openBuckets = read('KV4_OPEN_BUCKETS')
+  const schemasDir = read('KV4_SCHEMAS_DIR')
   const config: Config = {
     port: read('KV4_PORT'),
     host: read('KV4_HOST'),
@@ -391,6 +430,11 @@ export function readConfig(env: NodeJS.ProcessEnv, args: readonly string[] = [])
     hooksLeaseMs: read('KV4_HOOKS_LEASE_MS'),
     origins: read('KV4_ORIGINS'),
     mountLogins: read('KV4_MOUNT_LOGINS'),
+    watchMax: read('KV4_WATCH_MAX'),
+    watchPerAccount: read('KV4_WATCH_PER_ACCOUNT'),
+    streamBeatMs: read('KV4_STREAM_BEAT_MS'),
+    streamStallMs: read('KV4_STREAM_STALL_MS'),
+    ...(schemasDir === undefined ? {} : { schemasDir }),
     plugins: read('KV4_PLUGINS'),
     logLevel: read('KV4_LOG_LEVEL'),
     couchdbGraceMs: read('KV4_COUCHDB_GRACE_MS'),
@@ -451,6 +495,11 @@ const FIELDS = {
   KV4_HOOKS_TIMEOUT_MS: 'hooksTimeoutMs',
   KV4_HOOKS_LEASE_MS: 'hooksLeaseMs',
   KV4_MOUNT_LOGINS: 'mountLogins',
+  KV4_WATCH_MAX: 'watchMax',
+  KV4_WATCH_PER_ACCOUNT: 'watchPerAccount',
+  KV4_STREAM_BEAT_MS: 'streamBeatMs',
+  KV4_STREAM_STALL_MS: 'streamStallMs',
+  KV4_SCHEMAS_DIR: 'schemasDir',
   KV4_PLUGINS: 'plugins',
   KV4_LOG_LEVEL: 'logLevel',
   KV4_COUCHDB_GRACE_MS: 'couchdbGraceMs',

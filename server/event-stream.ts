@@ -1,11 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Kv4Error, isKv4Error } from '../core'
-import type { StreamEvent } from '../services/module'
+import type { EventSource, StreamEvent } from '../services/module'
 import { errorText } from './envelope'
 import type { OpenStreams } from './open-streams'
 
-/** How often a silent stream shows that it is alive. */
-const BEAT = { everyMs: 15_000, text: ':\n\n' } as const
+/** A silent stream shows that it is alive. */
+const BEAT = ':\n\n'
+
+/** What a stream that was cut has for its last words, ms. */
+const FAREWELL_MS = 5_000
 
 /** What a client waits, in ms, before it comes back. */
 const RETRY_MS = 1_000
@@ -16,18 +19,16 @@ export function wantsEvents(request: IncomingMessage): boolean {
   return accept !== undefined && /(?:^|,)\s*text\/event-stream\s*(?:[;,]|$)/i.test(accept)
 }
 
-/** One event in the format of server-sent events. JSON has no line breaks of its own, so `data` is one line. */
-export function eventText({ id, event, data }: StreamEvent): string {
+/**
+ * One event in the format of server-sent events. JSON has no line breaks of its own, so `data` is one line. One without
+ * `data` is a comment that moves the reader's last event id.
+ */
+export function eventText({ id, event, data, text }: StreamEvent): string {
+  const where = id === undefined ? '' : `id: ${id}\n`
+  if (data === undefined) return `:\n${where}\n`
   return (
-    (id === undefined ? '' : `id: ${id}\n`) +
-    (event === undefined ? '' : `event: ${event}\n`) +
-    `data: ${JSON.stringify(data)}\n\n`
+    where + (event === undefined ? '' : `event: ${event}\n`) + `data: ${text ?? JSON.stringify(data)}\n\n`
   )
-}
-
-async function* texts(events: AsyncIterable<StreamEvent>): AsyncGenerator<string, void, undefined> {
-  yield `retry: ${RETRY_MS}\n\n`
-  for await (const event of events) yield eventText(event)
 }
 
 /**
@@ -36,12 +37,14 @@ async function* texts(events: AsyncIterable<StreamEvent>): AsyncGenerator<string
  */
 export async function sendEventStream(
   response: ServerResponse,
-  events: AsyncIterable<StreamEvent>,
+  events: EventSource,
   options: {
     readonly streams: OpenStreams
     /** Name, value, name, value … */
     readonly headers: readonly string[]
     readonly head: boolean
+    /** Why the events ended before their time; asked when they have. */
+    ended(): Kv4Error | undefined
     failed(error: Kv4Error): void
   },
 ): Promise<void> {
@@ -59,14 +62,27 @@ export async function sendEventStream(
   ])
   if (options.head) {
     response.end()
+    void events[Symbol.asyncIterator]().return?.()
     return
   }
   response.flushHeaders()
+  response.write(`retry: ${RETRY_MS}\n\n`)
+  const beat = () => {
+    const id = events.position?.()
+    return id === undefined ? BEAT : eventText({ id })
+  }
   try {
-    await options.streams.send(response, texts(events), { beat: BEAT })
+    await options.streams.send(response, events, { beat, text: eventText })
+    const ended = options.ended()
+    if (ended !== undefined) throw ended
+    response.end()
   } catch (cause) {
     const error = isKv4Error(cause) ? cause : new Kv4Error('internal', { cause })
     options.failed(error)
     response.end(`event: error\ndata: ${errorText(error)}\n\n`)
+    // Who does not read does not notice the end either.
+    setTimeout(() => {
+      if (!response.closed) response.destroy()
+    }, FAREWELL_MS).unref()
   }
 }

@@ -6,6 +6,7 @@ import type { Method, Route, ServiceRequest } from '../services/module'
 import { singleTag } from './entity-tag'
 import type { BoundService } from './binder'
 import { wantsEvents } from './event-stream'
+import type { Standing } from './standing'
 
 /** One request from its first byte to its answer: what the chain of http.ts fills in step by step. */
 export class Exchange {
@@ -39,6 +40,7 @@ export class BoundRequest implements ServiceRequest {
   readonly #response: ServerResponse
   #bucket: Bucket | undefined
   #signal: AbortSignal | undefined
+  #ended: Kv4Error | undefined
 
   constructor(
     call: RouteCall,
@@ -49,6 +51,7 @@ export class BoundRequest implements ServiceRequest {
     request: IncomingMessage,
     response: ServerResponse,
     remoteAddress: string,
+    private readonly standing: Standing,
   ) {
     this.method = call.route.method
     this.path = call.path
@@ -85,14 +88,36 @@ export class BoundRequest implements ServiceRequest {
     return wantsEvents(this.#request)
   }
 
+  /** Why the caller may not go on; undefined: he may, or nobody had to look, as the signal was not asked for. */
+  get ended(): Kv4Error | undefined {
+    return this.#ended
+  }
+
   // Most routes never ask, and a controller with its listener per request is not free.
   get signal(): AbortSignal {
     if (this.#signal === undefined) {
       const controller = new AbortController()
-      if (this.#response.destroyed) controller.abort()
-      else this.#response.once('close', () => controller.abort())
       this.#signal = controller.signal
+      if (this.#response.destroyed) controller.abort()
+      else {
+        const release = this.#hold(controller)
+        this.#response.once('close', () => {
+          release?.()
+          controller.abort()
+        })
+      }
     }
     return this.#signal
+  }
+
+  #hold(controller: AbortController): (() => void) | undefined {
+    if (this.#principal === undefined) return undefined
+    const { headers } = this.#request
+    const caller = { principal: this.#principal, path: this.path, address: this.remoteAddress, headers }
+    return this.standing.hold(caller, (why) => {
+      if (controller.signal.aborted) return
+      this.#ended = why
+      controller.abort()
+    })
   }
 }

@@ -6,9 +6,11 @@ import type { Socket } from 'node:net'
 import { CHALLENGE } from '../auth'
 import type { Bans, Principal } from '../auth'
 import { Kv4Error, isKv4Error } from '../core'
-import type { Engine, Json } from '../core'
+import type { Engine, ErrorCode, Json } from '../core'
 import { Reply } from '../services/module'
-import type { Method, StreamEvent } from '../services/module'
+import type { EventSource, Method, ServiceRequest } from '../services/module'
+import { WatchQuery, asksToWatch } from '../services/watch'
+import type { Watching } from '../services/watching'
 import { permit } from './access'
 import { PREFLIGHT, sendAnswer } from './answer'
 import { methodsAt } from './binder'
@@ -33,6 +35,7 @@ import { Outbox } from './outbox'
 import { CallerGone, readRequestBody } from './request-body'
 import { requestId } from './request-id'
 import { parseRequestTarget } from './request-target'
+import type { Standing } from './standing'
 import { statusOf } from './status'
 
 /** What the chain hangs on a request beside what node and Express do. */
@@ -50,12 +53,15 @@ export interface HttpOptions {
   /** Who is calling, for bans. */
   readonly addressOf: (request: IncomingMessage) => string
   readonly calls: CallCount
+  /** Whether those for whom something goes on may still have it. */
+  readonly standing: Standing
+  readonly watching: Watching
   readonly idempotency: Idempotency
   /** Services that run elsewhere. Absent: none. */
   readonly external?: ExternalServices
   /** Puts the principal into `request.user`, or fails with an error: passport's middleware as auth/ makes it. */
   readonly authenticate: RequestHandler
-  readonly config: Pick<Config, 'status' | 'maxConnections'>
+  readonly config: Pick<Config, 'status' | 'maxConnections' | 'streamBeatMs' | 'streamStallMs'>
   readonly log: Log
 }
 
@@ -67,6 +73,15 @@ export interface Http {
 }
 
 const OK = okText('ok')
+
+/** How loud the end of a stream is told; what is the caller's doing hardly. */
+const STREAM_LOG: Partial<Record<ErrorCode, 'error' | 'debug'>> = {
+  internal: 'error',
+  reader_too_slow: 'debug',
+  unauthorized: 'debug',
+  forbidden: 'debug',
+  bucket_not_found: 'debug',
+}
 
 /**
  * The one HTTP path: an Express router with passport, mounted straight on node:http. An Express app in its place would
@@ -80,6 +95,8 @@ export function createHttp({
   bans,
   addressOf,
   calls,
+  standing,
+  watching,
   idempotency,
   external,
   authenticate,
@@ -89,7 +106,7 @@ export function createHttp({
   const rest = config.status === 'rest'
   const isReady = readiness(engine)
   const logsRequests = log.isLevelEnabled('debug')
-  const streams = new OpenStreams()
+  const streams = new OpenStreams({ beatMs: config.streamBeatMs, stallMs: config.streamStallMs })
   const outbox = new Outbox((error) => log.error({ err: error }, 'an answer could not be given'))
   let draining = false
 
@@ -201,26 +218,53 @@ export function createHttp({
         route.input?.body === undefined
           ? undefined
           : parseInput(route.input.body, await readRequestBody(request, response), 'body')
-      const asked = new BoundRequest(call, query, body, principal, engine, request, response, address)
+      const asked = new BoundRequest(
+        call,
+        query,
+        body,
+        principal,
+        engine,
+        request,
+        response,
+        address,
+        standing,
+      )
       const key = request.headers[IDEMPOTENCY_KEY]
-      const result =
-        key === undefined || route.method === 'GET' || principal === undefined
+      const watches = route.method === 'GET' && asksToWatch(call.query, route.watch !== undefined)
+      const result = watches
+        ? await watch(asked, call)
+        : key === undefined || route.method === 'GET' || principal === undefined
           ? await route.run(asked)
           : await idempotency.run(String(key), asked, call, () => route.run(asked))
-      reply(request, response, result)
+      const { ended } = asked
+      if (ended !== undefined) throw ended
+      reply(request, response, result, asked)
     } catch (error) {
       next(error)
     }
   }
 
-  function reply(request: ChainRequest, response: Response, result: Json | Reply): void {
+  /** What of a route can be watched, watched: the same for every service. */
+  async function watch(asked: BoundRequest, { route, query }: RouteCall): Promise<Reply> {
+    if (route.watch === undefined)
+      throw new Kv4Error('bad_request', { fields: { parameter: 'watch', reason: 'this cannot be watched' } })
+    const wanted = parseInput(WatchQuery, query, 'query') as WatchQuery
+    return watching.answer(asked, await route.watch(asked as ServiceRequest<unknown, undefined>), wanted)
+  }
+
+  function reply(
+    request: ChainRequest,
+    response: Response,
+    result: Json | Reply,
+    asked: Pick<BoundRequest, 'ended'>,
+  ): void {
     if (!(result instanceof Reply)) {
       send(request, response, 200, okText(result))
       return
     }
     const { tag, created, stream } = result.more
     if (stream !== undefined) {
-      sendStream(request, response, stream)
+      sendStream(request, response, stream, asked)
       return
     }
     const known = request.headers['if-none-match']
@@ -236,17 +280,31 @@ export function createHttp({
     else send(request, response, rest && created === true ? 201 : 200, okText(result), headers)
   }
 
-  function sendStream(request: ChainRequest, response: Response, stream: AsyncIterable<StreamEvent>): void {
-    if (response.headersSent || response.destroyed) return
+  function sendStream(
+    request: ChainRequest,
+    response: Response,
+    stream: EventSource,
+    asked: Pick<BoundRequest, 'ended'>,
+  ): void {
+    if (response.headersSent || response.destroyed) {
+      void stream[Symbol.asyncIterator]().return?.()
+      return
+    }
     const { exchange } = request
     const headers = ['X-Request-Id', exchange.id]
     if (request.headers.origin !== undefined) headers.push('Access-Control-Allow-Origin', '*')
     const failed = (error: Kv4Error) =>
-      log[error.code === 'internal' ? 'error' : 'warn'](
+      log[STREAM_LOG[error.code] ?? 'warn'](
         { requestId: exchange.id, code: error.code, service: exchange.call?.bound.service.name, err: error },
-        'a stream failed',
+        'a stream was ended',
       )
-    void sendEventStream(response, stream, { streams, headers, head: request.method === 'HEAD', failed })
+    void sendEventStream(response, stream, {
+      streams,
+      headers,
+      head: request.method === 'HEAD',
+      ended: () => asked.ended,
+      failed,
+    })
   }
 
   /** The one exit of errors. */

@@ -196,6 +196,7 @@ async function send(
   else {
     response.flushHeaders()
     await streams.send(response, body)
+    response.end()
   }
 }
 

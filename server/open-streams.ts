@@ -1,14 +1,76 @@
 import type { ServerResponse } from 'node:http'
+import { Kv4Error } from '../core'
 
-export interface StreamOptions {
-  /** Sent after so many ms without anything else, so that proxies keep the connection and the dead are noticed. */
-  readonly beat?: { readonly everyMs: number; readonly text: string }
+export interface StreamOptions<Part> {
+  /** What is sent of a part. Absent: the part, which is text. */
+  readonly text?: (part: Part) => string
+  /** What a silent stream sends, so that proxies keep the connection and the dead are noticed. Absent: nothing. */
+  readonly beat?: () => string
+}
+
+export interface OpenStreamsOptions {
+  /** Silence after which a stream shows that it is alive, ms. */
+  readonly beatMs: number
+  /** How long a reader may leave what was sent untaken, ms. */
+  readonly stallMs: number
+}
+
+const DEFAULTS: OpenStreamsOptions = { beatMs: 15_000, stallMs: 10_000 }
+
+/** One answer that goes on. */
+class OpenStream {
+  wroteAt = performance.now()
+  /** Since when the reader has not taken what was sent; undefined: he has. */
+  blockedAt: number | undefined
+  #closed = false
+  #settle: ((nothing: undefined) => void) | undefined
+  #fail: ((error: unknown) => void) | undefined
+
+  constructor(
+    readonly response: ServerResponse,
+    readonly beat: (() => string) | undefined,
+  ) {
+    this.#closed = response.closed
+    response.once('close', () => {
+      this.#closed = true
+      this.#settle?.(undefined)
+    })
+  }
+
+  /** What the promise comes to; undefined once the caller has gone. Leaves nothing behind on what lives longer. */
+  until<Value>(promise: Promise<Value>): Promise<Value | undefined> {
+    if (this.#closed) {
+      promise.catch(() => undefined)
+      return Promise.resolve(undefined)
+    }
+    return new Promise((resolve, reject) => {
+      this.#settle = resolve
+      this.#fail = reject
+      promise.then(resolve, reject)
+    })
+  }
+
+  async write(text: string): Promise<void> {
+    const { response } = this
+    this.wroteAt = performance.now()
+    if (response.write(text)) return
+    this.blockedAt = this.wroteAt
+    await this.until(new Promise((resolve) => response.once('drain', () => resolve(true))))
+    this.blockedAt = undefined
+  }
+
+  drop(): void {
+    this.#fail?.(new Kv4Error('reader_too_slow'))
+  }
 }
 
 /** Answers that go on. A server that drains ends them: their clients resume elsewhere. */
 export class OpenStreams {
-  readonly #open = new Set<ServerResponse>()
+  readonly #open = new Set<OpenStream>()
   #draining = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(private readonly options: OpenStreamsOptions = DEFAULTS) {}
 
   get size(): number {
     return this.#open.size
@@ -17,59 +79,59 @@ export class OpenStreams {
   /** Ends every stream after the part that is on its way, and each later one at once. */
   drain(): void {
     this.#draining = true
-    for (const response of this.#open) response.end()
+    for (const { response } of this.#open) response.end()
   }
 
   /**
    * Writes `parts` behind the headers that were sent, never faster than the caller reads. Resolves when the parts have
    * ended, the caller has gone or the server drains; the source is released in each case.
-   * @throws what the source throws, with the answer still open
+   * @throws what the source throws, and reader_too_slow, with the answer still open
    */
-  async send(
+  async send<Part = string>(
     response: ServerResponse,
-    parts: AsyncIterable<string>,
-    { beat }: StreamOptions = {},
+    parts: AsyncIterable<Part>,
+    { beat, text = String }: StreamOptions<Part> = {},
   ): Promise<void> {
     const source = parts[Symbol.asyncIterator]()
-    const closed = new Promise<undefined>((resolve) => {
-      if (response.closed) resolve(undefined)
-      else response.once('close', () => resolve(undefined))
-    })
-    this.#open.add(response)
-    let wroteAt = performance.now()
-    const timer =
-      beat &&
-      setInterval(() => {
-        if (
-          performance.now() - wroteAt < beat.everyMs ||
-          response.writableNeedDrain ||
-          response.writableEnded
-        )
-          return
-        wroteAt = performance.now()
-        response.write(beat.text)
-      }, beat.everyMs / 2).unref()
+    const stream = new OpenStream(response, beat)
+    this.#open.add(stream)
+    this.#timer ??= this.#look()
     try {
       if (this.#draining) response.end()
       for (;;) {
-        const next = await Promise.race([source.next(), closed])
+        const next = await stream.until(source.next())
         if (next === undefined || response.writableEnded) return
-        if (next.done === true) {
-          response.end()
-          return
-        }
-        wroteAt = performance.now()
-        if (!response.write(next.value)) await Promise.race([drained(response), closed])
+        if (next.done === true) return
+        await stream.write(text(next.value))
       }
     } finally {
-      clearInterval(timer)
-      this.#open.delete(response)
+      this.#open.delete(stream)
+      if (this.#open.size === 0) {
+        clearInterval(this.#timer)
+        this.#timer = undefined
+      }
       // Not awaited: a source that waits for its signal returns only once the caller's close has been heard.
       void source.return?.().catch(() => undefined)
     }
   }
-}
 
-function drained(response: ServerResponse): Promise<undefined> {
-  return new Promise((resolve) => response.once('drain', () => resolve(undefined)))
+  /** One timer for all streams: each is looked at often enough to be no more than a quarter late. */
+  #look(): NodeJS.Timeout {
+    const { beatMs, stallMs } = this.options
+    return setInterval(
+      () => {
+        const now = performance.now()
+        for (const stream of this.#open) {
+          const { response, beat, blockedAt, wroteAt } = stream
+          if (blockedAt !== undefined) {
+            if (now - blockedAt >= stallMs) stream.drop()
+          } else if (beat !== undefined && now - wroteAt >= beatMs && !response.writableEnded) {
+            stream.wroteAt = now
+            response.write(beat())
+          }
+        }
+      },
+      Math.max(10, Math.min(beatMs, stallMs) / 4),
+    ).unref()
+  }
 }

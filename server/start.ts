@@ -8,6 +8,8 @@ import {
   Pepper,
   basicAuthentication,
   createAccountEnds,
+  createBanEnds,
+  createCredentialEnds,
   createAuthentication,
   createBans,
   createKeepers,
@@ -24,6 +26,7 @@ import { CATALOG, MOUNTS } from '../services/catalog'
 import type { Service, ServiceContext, ServiceFactory } from '../services/module'
 import type { MountFactory } from '../services/mount'
 import { StatsRecorder } from '../services/recorder'
+import { Watching } from '../services/watching'
 import { bind } from './binder'
 import { CallCount } from './call-count'
 import { withoutCredentials } from './config'
@@ -42,6 +45,7 @@ import { Destinations } from './outgoing/destinations'
 import { WebhookClient } from './outgoing/webhook-client'
 import { remoteAddressOf } from './remote-address'
 import { createDialer } from './socket'
+import { Standing } from './standing'
 import { createUpgrades } from './upgrade'
 
 export interface StartOptions {
@@ -138,6 +142,9 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     closers.push(() => webhookClient.close())
     const tokens = createTokenKeeper({ engine, pepper })
     const bans = createBans(engine)
+    const banEnds = createBanEnds(bans, (error) =>
+      log.warn({ err: error }, 'bans are not followed and will be looked at again'),
+    )
     const accountEnds = createAccountEnds(engine, (error) =>
       log.warn({ err: error }, 'accounts are not followed and will be looked at again'),
     )
@@ -146,6 +153,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       node: config.node,
       epoch: randomUUID(),
       requireVer: config.requireVer,
+      ...(config.schemasDir === undefined ? {} : { schemasDir: config.schemasDir }),
       keepers,
       tokens,
       external,
@@ -158,6 +166,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
         leaseMs: config.hooksLeaseMs,
       },
       bans,
+      banEnds,
       accountEnds,
       stats,
       cluster: new ClusterKey(pepper),
@@ -183,6 +192,13 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       onBackgroundError: (error) => log.warn({ err: error }, 'a login could not be renewed'),
     })
     const authentication = withBearerTokens(basic, tokens)
+    const credentialEnds = createCredentialEnds({
+      engine,
+      authentication,
+      onBackgroundError: (error) =>
+        log.warn({ err: error }, 'credentials are not followed and will be looked at again'),
+    })
+    closers.push(async () => credentialEnds.stop())
     const addressOf = remoteAddressOf(config.trustProxy)
     const externals = new ExternalServices({
       engine,
@@ -215,6 +231,12 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       logins: config.mountLogins,
     })
     const { server, drain } = createHttp({
+      standing: new Standing({ bans, banEnds, credentialEnds }),
+      watching: new Watching({
+        engine,
+        most: config.watchMax,
+        mostPerAccount: config.watchPerAccount,
+      }),
       bindings,
       mounts,
       engine,

@@ -1,6 +1,7 @@
 import type { ZodType } from 'zod'
 import type { ClusterKey } from '../auth/cluster-key'
 import type { AccountEnds } from '../auth/account-ends'
+import type { BanEnds } from '../auth/ban-ends'
 import type { Bans } from '../auth/bans'
 import type { LoginKeepers } from '../auth/keepers'
 import type { Principal, PrincipalToken } from '../auth/principal'
@@ -8,6 +9,7 @@ import type { TokenKeeper } from '../auth/token-keeper'
 import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
 import type { Recorder } from './recorder'
 import type { SocketDialer, SocketRoute } from './socket'
+import type { Watched } from './watch'
 import type { WebhookSender } from './webhook-sender'
 
 /**
@@ -74,13 +76,16 @@ export interface Route<Query = unknown, Body = unknown> {
   /** One line for docs/routes.md. */
   readonly summary: string
   readonly input?: RouteInput
+  /** Of a GET: what `?watch=1` watches. Absent: it cannot be watched. */
+  watch?(request: ServiceRequest<Query, undefined>): Watched | Promise<Watched>
   run(request: ServiceRequest<Query, Body>): Promise<Json | Reply>
 }
 
 /** Ties the types of `input` to those that `run` gets. */
 export function route<Query extends ZodType, Body extends ZodType>(
-  definition: Omit<Route, 'run' | 'input'> & {
+  definition: Omit<Route, 'run' | 'input' | 'watch'> & {
     readonly input?: { readonly query?: Query; readonly body?: Body }
+    watch?(request: ServiceRequest<Query['_output'], undefined>): Watched | Promise<Watched>
     run(request: ServiceRequest<Query['_output'], Body['_output']>): Promise<Json | Reply>
   },
 ): Route {
@@ -104,7 +109,10 @@ export interface ServiceRequest<Query = unknown, Body = unknown> {
   readonly wantsEvents: boolean
   /** The `id` of the last event that the caller has had, when it comes back to a stream (Last-Event-ID). */
   readonly lastEventId?: string
-  /** Ends when the caller has gone. */
+  /**
+   * Ends when the caller has gone, or may not go on: his account, his credential or his address was refused meanwhile.
+   * Whoever goes on after the answer has begun, or waits long for it, has to end with it.
+   */
   readonly signal: AbortSignal
 }
 
@@ -114,7 +122,16 @@ export interface StreamEvent {
   readonly id?: string
   /** The type that browsers dispatch on. One line; absent: `message`. */
   readonly event?: string
-  readonly data: Json
+  /** Absent: nothing happened, only `id` is a later one. */
+  readonly data?: Json
+  /** `data` as JSON text where it is known already, as when many are told the same. */
+  readonly text?: string
+}
+
+/** Events until the source ends. */
+export interface EventSource extends AsyncIterable<StreamEvent> {
+  /** Where to go on from after all events so far, asked while nothing comes; undefined: the last event's `id`. */
+  position?(): string | undefined
 }
 
 /** An answer that carries more than a value. */
@@ -134,7 +151,7 @@ export class Reply {
        * Instead of `value`: events until the source ends or the caller goes, sent no faster than they are read. The
        * source has to end with the request's `signal`.
        */
-      readonly stream?: AsyncIterable<StreamEvent>
+      readonly stream?: EventSource
     } = {},
   ) {}
 }
@@ -147,6 +164,8 @@ export interface ServiceContext {
   readonly epoch: string
   /** KV4_REQUIRE_VER: updates of live entries must name the version that they replace. Absent: false. */
   readonly requireVer?: boolean
+  /** KV4_SCHEMAS_DIR: where schemas for the sessions of all accounts lie. Absent: nowhere. */
+  readonly schemasDir?: string
   /** The rules and hashes of logins, which a service may not import from auth. */
   readonly keepers: LoginKeepers
   /** Issues and verifies what stands in for a secret: connections, hosts, external services. */
@@ -156,6 +175,8 @@ export interface ServiceContext {
    * another way asks it himself.
    */
   readonly bans: Bans
+  /** Who keeps something open for an address is told here when it is denied. */
+  readonly banEnds: BanEnds
   /** Who keeps something open for an account is told here when that account ends. */
   readonly accountEnds: AccountEnds
   /** Where to count what `_stats` then tells. */

@@ -101,6 +101,16 @@ export interface WatchOptions {
   readonly signal: AbortSignal
   /** Told how far the feed has come where there was nothing for the filter. Absent: only events tell. */
   readonly passed?: (passed: WatchPassed) => void
+  /** Handed, once `since` was found good, what tells at any time how far the watch has come; costs a write nothing. */
+  readonly follow?: (progress: WatchProgress) => void
+}
+
+/** How far a watch has come. */
+export interface WatchProgress {
+  /** Going on from here misses nothing; undefined: before the next event was asked for. */
+  readonly position: Cursor | undefined
+  /** Everything that the store had has been told, and nothing is waiting. */
+  readonly idle: boolean
 }
 
 /** Everything before `cursor` has been told, and whoever watches has asked for more. */

@@ -2,8 +2,7 @@ import { isKv4Error } from '../errors'
 import type { BucketStore, ChangeBatch, Cursor } from '../store/store'
 
 export interface FeedListener {
-  /** A batch, and the cursor in front of it. */
-  heard(batch: ChangeBatch, before: Cursor): void
+  heard(batch: ChangeBatch): void
   /** The feed broke. When it is back it goes on from its last cursor, which of a bucket made anew tells nothing. */
   interrupted(): void
   /** The bucket is gone. */
@@ -66,11 +65,10 @@ export class Feed {
     while (!signal.aborted) {
       try {
         for await (const batch of this.store.changes(this.#cursor!, { live: true, signal })) {
-          const before = this.#cursor!
           this.#cursor = batch.cursor
           this.#heardAt = this.clock()
           retryMs = FIRST_RETRY_MS
-          this.listener.heard(batch, before)
+          this.listener.heard(batch)
         }
       } catch (error) {
         if (signal.aborted) return

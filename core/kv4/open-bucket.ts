@@ -51,7 +51,7 @@ export class OpenBucket {
     this.committer = new Committer(store, options.features, this.cache, options.clock, () => this.fresh)
     let interrupted = false
     this.feed = new Feed(store, {
-      heard: (batch, before) => {
+      heard: (batch) => {
         if (interrupted) {
           interrupted = false
           // The bucket may have been dropped and made again while nobody listened.
@@ -65,7 +65,7 @@ export class OpenBucket {
             if (change.version.exp !== undefined) options.onLapse(this, change.version.exp)
           }
         }
-        this.hub.heard(batch, before)
+        this.hub.heard(batch)
       },
       // Until the feed is back, what it told last is believed for the grace.
       interrupted: () => (interrupted = true),

@@ -1,34 +1,59 @@
+import type { Json } from '../json'
 import type { Change, ChangeBatch, Cursor } from '../store/store'
 import { addressId, placeId } from './address'
 import type { WatchEvent, WatchFilter, WatchOptions } from './api'
 import { Layer } from './layer'
 import { Path } from './path'
+import { valueSize } from './value-size'
 
 const MAX_QUEUED = 1_000
+// Of values. They are shared among the watchers and with the cache, but a queue may be the last to hold them.
+const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 
 /** A watcher's end of the live feed: a bounded queue. When it overflows the watcher catches up from the store. */
 export class Subscription {
   #queue: WatchEvent[] = []
+  #bytes = 0
   #overflowed = false
   #wake: (() => void) | undefined
   #lost = false
   #changes = 0
 
+  /** The hub's batches that had been heard when the watcher went live. */
+  #liveAt = Infinity
+
   constructor(
     readonly filter: WatchFilter,
+    private readonly hub: Pick<WatchHub, 'batches' | 'end'>,
     private readonly told?: WatchOptions['passed'],
   ) {}
 
-  push(event: WatchEvent): void {
-    if (this.#queue.length >= MAX_QUEUED) this.overflow()
-    else this.#queue.push(event)
+  /** @param size bytes of its value, roughly */
+  push(event: WatchEvent, size: number): void {
+    if (this.#queue.length >= MAX_QUEUED || this.#bytes + size > MAX_QUEUED_BYTES) this.overflow()
+    else {
+      this.#queue.push(event)
+      this.#bytes += size
+    }
     this.#wake?.()
+  }
+
+  /** The watcher has had everything that the store had. */
+  live(): void {
+    this.#liveAt = this.hub.batches
+  }
+
+  /** How far a watcher has come whose last event was at `cursor`; undefined: something is waiting for him. */
+  position(cursor: Cursor): Cursor | undefined {
+    if (this.#wake === undefined || this.#queue.length > 0 || this.#overflowed || this.#lost) return undefined
+    return this.hub.batches > this.#liveAt ? this.hub.end : cursor
   }
 
   /** What was queued is worth nothing any more: the watcher has to look in the store. */
   overflow(): void {
     this.#overflowed = true
     this.#queue = []
+    this.#bytes = 0
     this.#wake?.()
   }
 
@@ -52,7 +77,9 @@ export class Subscription {
   /** Forgets what is queued, as before a catch-up. */
   reset(): void {
     this.#queue = []
+    this.#bytes = 0
     this.#overflowed = false
+    this.#liveAt = Infinity
   }
 
   /** Everything queued, or 'overflowed'. */
@@ -61,6 +88,7 @@ export class Subscription {
     if (this.#queue.length === 0) return []
     const taken = this.#queue
     this.#queue = []
+    this.#bytes = 0
     return taken
   }
 
@@ -80,23 +108,38 @@ export class Subscription {
 }
 
 /**
- * Hands the live changes of a bucket to those who watch it. Watchers of one key or one place are found by its name,
- * so that ten thousand idle ones cost a write nothing; the others are asked in turn.
+ * Hands the live changes of a bucket to those who watch it. Watchers of one key, of one place, or of a path and what is
+ * below it are found by its name, so that ten thousand idle ones cost a write nothing; only those of whole layers, or of
+ * everything, are asked in turn.
  */
 export class WatchHub {
   readonly #byAddress = new Map<string, Set<Subscription>>()
   readonly #byPlace = new Map<string, Set<Subscription>>()
+  /** By the path from which on down they watch, of one layer or of all. */
+  readonly #byTree = new Map<Path, Set<Subscription>>()
   readonly #others = new Set<Subscription>()
   /** Those that want to know what passed them by. */
   readonly #followers = new Set<Subscription>()
   #count = 0
+  #batches = 0
+  #end: Cursor = ''
 
   get size(): number {
     return this.#count
   }
 
+  /** How many batches were heard. */
+  get batches(): number {
+    return this.#batches
+  }
+
+  /** Behind the last batch; `''` before the first. */
+  get end(): Cursor {
+    return this.#end
+  }
+
   subscribe(filter: WatchFilter, passed?: WatchOptions['passed']): Subscription {
-    const subscription = new Subscription(filter, passed)
+    const subscription = new Subscription(filter, this, passed)
     if (passed !== undefined) this.#followers.add(subscription)
     this.#count++
     const { index, id } = this.#room(filter)
@@ -122,17 +165,15 @@ export class WatchHub {
     if (removed) this.#count--
   }
 
-  heard(batch: ChangeBatch, before: Cursor): void {
+  heard(batch: ChangeBatch): void {
+    this.#batches++
+    this.#end = batch.cursor
     if (this.#count === 0) return
-    const last = batch.changes.length - 1
     batch.changes.forEach((change, i) => {
-      // Going on behind an event must not skip the rest of its batch.
-      const event = watchEvent(change, i === last ? batch.cursor : before)
-      for (const subscription of this.#byAddress.get(addressId(change.address)) ?? [])
-        subscription.push(event)
-      for (const subscription of this.#byPlace.get(placeId(change.address)) ?? []) subscription.push(event)
-      for (const subscription of this.#others)
-        if (letsThrough(subscription.filter, change)) subscription.push(event)
+      const event = watchEvent(change, batch.cursors[i]!)
+      let size: number | undefined
+      for (const subscription of this.#watchersOf(change))
+        subscription.push(event, (size ??= valueSize(valueOf(change))))
     })
     for (const subscription of this.#followers) subscription.passed(batch.cursor, batch.changes.length)
   }
@@ -146,9 +187,21 @@ export class WatchHub {
     for (const subscription of this.#all()) subscription.lose()
   }
 
+  *#watchersOf(change: Change): Iterable<Subscription> {
+    const { address } = change
+    if (this.#byAddress.size > 0) yield* this.#byAddress.get(addressId(address)) ?? []
+    if (this.#byPlace.size > 0) yield* this.#byPlace.get(placeId(address)) ?? []
+    if (this.#byTree.size > 0)
+      for (const path of Path.lineage(address.path))
+        for (const subscription of this.#byTree.get(path) ?? [])
+          if (letsThrough(subscription.filter, change)) yield subscription
+    for (const subscription of this.#others) if (letsThrough(subscription.filter, change)) yield subscription
+  }
+
   *#all(): Iterable<Subscription> {
     for (const set of this.#byAddress.values()) yield* set
     for (const set of this.#byPlace.values()) yield* set
+    for (const set of this.#byTree.values()) yield* set
     yield* this.#others
   }
 
@@ -157,10 +210,18 @@ export class WatchHub {
     readonly id: string
   } {
     const { layer, path, key, depth } = filter
-    if (layer === undefined || path === undefined || depth !== 0) return { index: undefined, id: '' }
-    if (key !== undefined) return { index: this.#byAddress, id: addressId({ layer, path, key }) }
-    return { index: this.#byPlace, id: placeId({ layer, path }) }
+    if (path === undefined || path === Path.root) {
+      if (depth !== 0 || layer === undefined) return { index: undefined, id: '' }
+    } else if (layer === undefined || depth !== 0)
+      return { index: this.#byTree as Map<string, Set<Subscription>>, id: path }
+    const place = { layer, path: path ?? Path.root }
+    if (key !== undefined) return { index: this.#byAddress, id: addressId({ ...place, key }) }
+    return { index: this.#byPlace, id: placeId(place) }
   }
+}
+
+function valueOf(change: Change): Json {
+  return change.kind === 'series' ? change.sample.v : change.version.v
 }
 
 export function letsThrough(filter: WatchFilter, change: Change): boolean {

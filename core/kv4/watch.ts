@@ -1,7 +1,7 @@
 import { Kv4Error } from '../errors'
 import type { BucketStore, Change } from '../store/store'
 import { addressId } from './address'
-import type { WatchEvent, WatchFilter, WatchOptions } from './api'
+import type { WatchEvent, WatchFilter, WatchOptions, WatchProgress } from './api'
 import type { WatchHub } from './watch-hub'
 import { letsThrough, watchEvent } from './watch-hub'
 
@@ -19,7 +19,7 @@ export async function* watch(
   store: BucketStore,
   hub: WatchHub,
   filter: WatchFilter,
-  { since, signal, passed }: WatchOptions,
+  { since, signal, passed, follow }: WatchOptions,
   started: Promise<void>,
 ): AsyncGenerator<WatchEvent, void, undefined> {
   const subscription = hub.subscribe(filter, passed)
@@ -29,28 +29,49 @@ export async function* watch(
     // Also without `since`: the queue opened first, but the feed may be behind the cursor that was just read.
     let told = new Told()
     let behind = true
+    let asked = true
+    const progress: WatchProgress = {
+      get position() {
+        if (!asked) return undefined
+        return behind ? cursor : subscription.position(cursor)
+      },
+      get idle() {
+        return !behind && subscription.position(cursor) !== undefined
+      },
+    }
+    let followed = false
     while (!signal.aborted) {
       if (behind) {
         told = new Told()
         subscription.reset()
         for await (const batch of store.changes(cursor, { live: false, signal })) {
-          const matching = batch.changes.filter((change) => letsThrough(filter, change))
-          for (const [i, change] of matching.entries()) {
+          if (!followed) follow?.(progress)
+          followed = true
+          for (const [i, change] of batch.changes.entries()) {
+            if (!letsThrough(filter, change)) continue
             told.add(change)
-            yield watchEvent(change, i === matching.length - 1 ? batch.cursor : cursor)
+            asked = false
+            cursor = batch.cursors[i]!
+            yield watchEvent(change, cursor)
+            asked = true
           }
           cursor = batch.cursor
           passed?.({ cursor, changes: batch.changes.length, end: false })
         }
         if (signal.aborted) return
         passed?.({ cursor, changes: 0, end: true })
+        subscription.live()
+        if (!followed) follow?.(progress)
+        followed = true
       }
       const taken = subscription.take()
       behind = taken === 'overflowed'
       if (taken === 'overflowed') continue
       for (const event of taken) {
+        // Told by the catch-up, which is farther by now.
+        if (told.has(event)) continue
         cursor = event.cursor
-        if (!told.has(event)) yield event
+        yield event
       }
       if (subscription.lost) throw new Kv4Error('bucket_not_found')
       if (taken.length === 0) await subscription.wait(signal)

@@ -156,6 +156,8 @@ export type Change =
 
 export interface ChangeBatch {
   readonly changes: readonly Change[]
+  /** Behind each of `changes`: going on from there tells the next one. */
+  readonly cursors: readonly Cursor[]
   /** Behind the last of `changes`: going on from here misses nothing. */
   readonly cursor: Cursor
 }

@@ -19,6 +19,7 @@ import { Reply } from '../module'
 import { NAMES_LIMIT, PAGING, VALUES_LIMIT, pageOptions } from '../paging'
 import { Flag } from '../parameters'
 import { VER } from '../ver'
+import type { Watched } from '../watch'
 
 /** How entries are shown; `1` is how earlier clients say `datum`. */
 const FORMS = ['values', 'datum', '1'] as const
@@ -41,6 +42,16 @@ export type Show = (key: Key, login: StoredLogin) => JsonObject
 /** As it is shown, with its `_ver_`. */
 export function shownWithVer(show: Show, key: Key, version: Version): JsonObject {
   return { ...show(key, version.v as unknown as StoredLogin), [VER]: VersionTag.of(version) }
+}
+
+/** What may be watched of the logins at a place: what a read shows of each. */
+export function watchedLogins(place: Place, show: Show): (request: { readonly query: ReadQuery }) => Watched {
+  const shown: NonNullable<Watched['show']> = ({ key }, { v }) => show(key, v as unknown as StoredLogin)
+  return ({ query }) => {
+    if (query.k2 !== undefined)
+      throw new Kv4Error('bad_request', { fields: { parameter: 'k2', reason: 'watch by k' } })
+    return { ...place, depth: 0, show: shown }
+  }
 }
 
 /** One login, a listing of them, or the history of one. @throws not_found, key_missing, bad_range, bad_cursor */

@@ -15,6 +15,10 @@ export function read(bans: Bans): Route {
     access: 'account',
     summary: 'The addresses and ranges that are denied the path and all below it; with `k` the note of one.',
     input: { query: Query },
+    watch: ({ query }) => ({
+      layer: bans.layer,
+      ...(query.k !== undefined && { key: bans.range(query.k) }),
+    }),
     async run({ bucket, path, query }) {
       const place = { layer: bans.layer, path }
       if (query.k !== undefined) {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Kv4Error } from '../../core'
+import { Kv4Error, SLOTS } from '../../core'
 import { route } from '../module'
 import { PAGING } from '../paging'
 import { Flag } from '../parameters'
@@ -30,6 +30,12 @@ export const read = route({
   summary:
     'The entry `k` (or `k2`, `k3`, `k4`), `at` an instant too. Without one the keys at the path, `as=values` or `as=datum`. `time_series=1`: the history, within `gs` and `ge`.',
   input: { query: Query },
+  watch({ principal, query }) {
+    for (const slot of SLOTS)
+      if (query[slot] !== undefined)
+        throw new Kv4Error('bad_request', { fields: { parameter: slot, reason: 'watch by k' } })
+    return { layer: dataLayer(query.l, principal) }
+  },
   async run({ bucket, path, principal, query }) {
     const place = { layer: dataLayer(query.l, principal), path }
     const selector = Selector.parse(query)

@@ -10,6 +10,9 @@ export const discover = route({
   summary:
     '`a=layers`: layers of the account. `a=paths&l=`: paths of a layer at or below the path. `a=keys&l=`: its keys at the path.',
   input: { query: Question },
+  watch({ query }) {
+    return query.l === undefined ? { key: null, show: null } : { layer: askedLayer(query), show: null }
+  },
   async run({ bucket, path, query }) {
     switch (query.a) {
       case 'layers':

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { Kv4Error, type Engine, type Json, type JsonObject } from '../../core'
-import { activeHosts, type HostEntry } from '../active-hosts'
+import { ACTIVE_HOSTS, activeHosts, hostEntryOf, type HostEntry } from '../active-hosts'
 import { Reply, route, type Method, type Route } from '../module'
 import { Registration, type Hosts } from './hosts'
 
@@ -26,6 +26,14 @@ function list(engine: Engine): Route {
     summary:
       'The keys of all hosts that live, nodes and external services; `as=values`: what they say of themselves.',
     input: { query: z.object({ as: z.enum(['values']).optional() }) },
+    watch: () => ({
+      ...ACTIVE_HOSTS,
+      depth: 0,
+      show: (_address, { v }) => {
+        const entry = hostEntryOf(v)
+        return entry && shown(entry)
+      },
+    }),
     async run({ query }): Promise<Json> {
       const all = await activeHosts(engine)
       return query.as === undefined

@@ -15,6 +15,7 @@ export const list = route({
   access: 'account',
   summary: 'Namespaces at or below the path, at most `depth` segments below; paged by `limit` and `after`.',
   input: { query: z.object({ ...PAGING, depth: Depth.optional() }) },
+  watch: () => ({ layer: NAMESPACES, key: null }),
   async run({ bucket, path, query }) {
     const page = pageOptions(query, NAMES_LIMIT, (text) => Path.parse(text))
     const { items, next } = await bucket.paths(NAMESPACES, path, query.depth, page)

@@ -24,6 +24,12 @@ export interface ConfigurationValue {
   readonly value: string
 }
 
+/** The text of a version; undefined: the mark that precedes a removal, which says nothing that the removal does not. */
+export function configurationText(v: Json): string | undefined {
+  const { value, removal } = v as unknown as StoredValue
+  return removal === undefined ? value : undefined
+}
+
 /** One row of a value's history, newest first: null where it was removed. */
 export interface ConfigurationRow {
   readonly at: number

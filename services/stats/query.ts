@@ -39,6 +39,7 @@ export const query = route({
   summary:
     'Sum, min, max and count of the measurement `l` of the path from `gs` to `ge`, with `break` of each period; `format=rows` for dashboards; `a=measurements` lists what is measured.',
   input: { query: Query },
+  watch: ({ query }) => ({ layer: Measurement.layer(query.l), ...(query.k === '' && { key: null }) }),
   async run({ bucket, path, query }) {
     if (query.a !== undefined) return introspect(bucket, path, query)
     const subject = subjectOf(path, query)

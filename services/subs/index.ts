@@ -1,5 +1,4 @@
 import type { Service, ServiceContext } from '../module'
-import { BanWatch } from './ban-watch'
 import { NodeCluster } from './cluster/node-cluster'
 import { kick } from './kick'
 import { PRESENCE } from './layer'
@@ -14,7 +13,7 @@ import { SubscriptionReader } from './subscriptions'
  * send them away. Layers: `*subs:<node>`, one entry for each user connected to that node, at the channel's path.
  */
 export function subs(context: ServiceContext): Service {
-  const { engine, node, epoch, tokens, bans, accountEnds, stats } = context
+  const { engine, node, epoch, tokens, bans, banEnds, accountEnds, stats } = context
   const onBackgroundError = context.onBackgroundError ?? (() => undefined)
   const cluster = new NodeCluster({
     engine,
@@ -26,7 +25,6 @@ export function subs(context: ServiceContext): Service {
   })
   const presence = new Presence({ engine, node, epoch, onBackgroundError, clock: Date.now })
   const router = new Router({ presence, cluster, onBackgroundError })
-  const banWatch = new BanWatch(bans, (bucket, ban) => router.banned(bucket, ban), onBackgroundError)
   const reader = new SubscriptionReader({ node, epoch, cluster })
   return {
     name: 'subs',
@@ -38,7 +36,7 @@ export function subs(context: ServiceContext): Service {
         router,
         tokens,
         bans,
-        banWatch,
+        banEnds,
         accountEnds,
         count: ({ bucket, path }, measurement, user, value) =>
           stats.record(bucket, path, measurement, user, value),

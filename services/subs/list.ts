@@ -1,7 +1,8 @@
 import { z } from 'zod'
-import { Key, Kv4Error } from '../../core'
+import { Key, Kv4Error, isJsonObject, type Address, type Json } from '../../core'
 import { Reply, route, type Route } from '../module'
 import { PAGING, VALUES_LIMIT, pageOptions } from '../paging'
+import { PRESENCE } from './layer'
 import type { SubscriptionReader } from './subscriptions'
 import { withoutTopic } from './topic'
 
@@ -11,6 +12,13 @@ const Query = z.object({
   as: z.enum(['values']).optional(),
 })
 
+/** A subscription as the listing shows it. */
+function shownPresence({ layer, path, key }: Address, { v }: { readonly v: Json }): Json | undefined {
+  if (!isJsonObject(v)) return undefined
+  const { since: _since, epoch: _epoch, ...entry } = v
+  return { ...entry, path, key, origin: PRESENCE.nodeOf(layer)! }
+}
+
 /** GET: contract rest §7. */
 export function list(reader: SubscriptionReader): Route {
   return route({
@@ -19,6 +27,11 @@ export function list(reader: SubscriptionReader): Route {
     summary:
       'Who is connected at the channel, on any node: the users; with `as=values`, or for one user `k`, their subscriptions. A last segment `topic` does not count.',
     input: { query: Query },
+    watch: ({ path }) => ({
+      path: withoutTopic(path),
+      only: ({ layer }) => PRESENCE.nodeOf(layer) !== undefined,
+      show: shownPresence,
+    }),
     async run({ bucket, path, query }) {
       const channel = withoutTopic(path)
       if (query.k !== undefined) {

@@ -1,5 +1,4 @@
-import type { Ban } from '../../auth/bans'
-import type { BucketName, Key } from '../../core'
+import type { Key } from '../../core'
 import { channelId, type Channel } from './channel'
 import type { Cluster, ClusterEvents } from './cluster/cluster'
 import type { Member } from './member'
@@ -107,14 +106,6 @@ export class Router implements PresenceEvents, ClusterEvents {
     if (room === undefined) return
     const members = user === undefined ? [...room.members] : room.connections(user)
     for (const { socket } of members) socket.close(KICKED, 'kicked')
-  }
-
-  /** Closes the connections that a ban is about. */
-  banned(bucket: BucketName, ban: Ban): void {
-    for (const { room } of this.#rooms.values())
-      if (room.channel.bucket === bucket)
-        for (const { address, socket } of room.members)
-          if (ban.covers(room.channel.path, address)) socket.close(BANNED, 'banned')
   }
 
   kicked(channel: Channel, user: Key): void {

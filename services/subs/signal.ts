@@ -1,9 +1,9 @@
 import type { AccountEnds, AccountHold } from '../../auth/account-ends'
+import type { BanEnds } from '../../auth/ban-ends'
 import type { Bans } from '../../auth/bans'
 import type { TokenHolder, TokenKeeper } from '../../auth/token-keeper'
 import { Path, isKv4Error } from '../../core'
 import type { Socket, SocketListener, SocketRequest, SocketRoute } from '../socket'
-import type { BanWatch } from './ban-watch'
 import type { Channel } from './channel'
 import { DIALECTS, type Dialect, type DialectSegment } from './dialects'
 import { Pace } from './pace'
@@ -16,7 +16,7 @@ export interface SignalOptions {
   readonly router: Router
   readonly tokens: Pick<TokenKeeper, 'verify'>
   readonly bans: Pick<Bans, 'check'>
-  readonly banWatch: BanWatch
+  readonly banEnds: BanEnds
   readonly accountEnds: AccountEnds
   /** Counts of a channel: logins (`router:sub`) and bytes of frames passed on (`router:pkt`). */
   readonly count: (
@@ -69,7 +69,7 @@ function refusal({ refusal: frame }: Dialect): SocketListener {
 }
 
 function connection(
-  { router, bans, banWatch, accountEnds, count, onBackgroundError }: SignalOptions,
+  { router, bans, banEnds, accountEnds, count, onBackgroundError }: SignalOptions,
   { bucket, path = Path.root, user, login }: TokenHolder,
   dialect: Dialect,
   { rawQuery, remoteAddress: address }: SocketRequest,
@@ -78,6 +78,7 @@ function connection(
   let pace: Pace | undefined
   let seat: Seat | undefined
   let account: AccountHold | undefined
+  let ban: ReturnType<BanEnds['hold']> | undefined
   let open = true
 
   async function enter(socket: Socket): Promise<void> {
@@ -103,7 +104,7 @@ function connection(
   return {
     open(socket) {
       pace = new Pace(socket)
-      banWatch.hold(bucket)
+      ban = banEnds.hold(bucket, path, address, () => socket.close(BANNED, 'banned'))
       account = accountEnds.hold(bucket, () => socket.close(BAD_TOKEN, 'the account is not active'))
       enter(socket).catch((error: unknown) => {
         onBackgroundError(error)
@@ -122,7 +123,7 @@ function connection(
       open = false
       if (pace === undefined) return
       pace.end()
-      banWatch.release(bucket)
+      ban!.release()
       account!.release()
       seat?.leave()
     },

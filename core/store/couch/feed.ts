@@ -43,7 +43,7 @@ export class Feed {
       })
       seq = String(last_seq)
       if (options.signal?.aborted) return
-      yield { changes: this.#changes(results), cursor: FeedCursor.of(this.database.bucket, seq) }
+      yield { ...this.#changes(results), cursor: FeedCursor.of(this.database.bucket, seq) }
       if (pending === 0 || results.length === 0) return
     }
   }
@@ -58,7 +58,7 @@ export class Feed {
           const part = rows.slice(i, i + limit)
           const seq = part.at(-1)?.seq
           if (seq !== undefined) since = FeedCursor.of(bucket, String(seq))
-          yield { changes: this.#changes(part), cursor: since }
+          yield { ...this.#changes(part), cursor: since }
           if (signal.aborted) return
         }
       }
@@ -79,13 +79,16 @@ export class Feed {
     throw unavailable('CouchDB ended the feed')
   }
 
-  #changes(rows: readonly ChangeRow[]): readonly Change[] {
+  #changes(rows: readonly ChangeRow[]): Pick<ChangeBatch, 'changes' | 'cursors'> {
     const changes: Change[] = []
+    const cursors: Cursor[] = []
     for (const row of rows) {
       if (row.doc?._conflicts !== undefined) this.mender.mend(row.doc)
       const change = changeOf(row)
-      if (change !== undefined) changes.push(change)
+      if (change === undefined) continue
+      changes.push(change)
+      cursors.push(FeedCursor.of(this.database.bucket, row.seq))
     }
-    return changes
+    return { changes, cursors }
   }
 }

@@ -44,12 +44,18 @@ function readBatch(
   bucket: BucketState,
   after: number,
   limit: number,
-): { changes: readonly Change[]; next: number; full: boolean } {
+): { changes: readonly Change[]; cursors: readonly Cursor[]; next: number; full: boolean } {
   const { fresh } = bucket
   if (fresh?.after === after && fresh.changes.length < limit)
-    return { changes: fresh.changes, next: after + fresh.changes.length, full: false }
+    return {
+      changes: fresh.changes,
+      cursors: fresh.changes.map((_, i) => cursorAt(bucket, after + 1 + i)),
+      next: after + fresh.changes.length,
+      full: false,
+    }
   const prefix = bucketPrefix(bucket.id)
   const changes: Change[] = []
+  const cursors: Cursor[] = []
   let next = after
   let bytes = 0
   // A commit may be in view before it is acknowledged: a cursor never runs ahead of what the bucket knows.
@@ -66,10 +72,11 @@ function readBatch(
       throw new Error(`the feed names a record that is not there: ${record.toString('hex')}`)
     next = seqOfFeedKey(key)
     changes.push(changeOf(record, stored))
+    cursors.push(cursorAt(bucket, next))
     bytes += stored.length
-    if (bytes >= MAX_BATCH_BYTES) return { changes, next, full: true }
+    if (bytes >= MAX_BATCH_BYTES) return { changes, cursors, next, full: true }
   }
-  return { changes, next, full: changes.length >= limit }
+  return { changes, cursors, next, full: changes.length >= limit }
 }
 
 function changeOf(key: Buffer, stored: Buffer): Change {
@@ -124,11 +131,11 @@ export async function* changesSince(
   for (;;) {
     if (ended()) return
     bucket.check()
-    const { changes, next, full } = readBatch(reader, bucket, seq, limit)
+    const { changes, cursors, next, full } = readBatch(reader, bucket, seq, limit)
     if (changes.length > 0) {
       seq = next
       lastWord = Date.now()
-      yield { changes, cursor: cursorAt(bucket, seq) }
+      yield { changes, cursors, cursor: cursorAt(bucket, seq) }
     }
     if (full) {
       // Reading never waits, so a reader that does not either would keep everybody else from their turn.
@@ -139,7 +146,7 @@ export async function* changesSince(
     const silence = Date.now() - lastWord
     if (silence >= heartbeatMs) {
       lastWord = Date.now()
-      yield { changes: [], cursor: cursorAt(bucket, seq) }
+      yield { changes: [], cursors: [], cursor: cursorAt(bucket, seq) }
       // Whatever happened while the reader was busy is read before the next pause.
       continue
     }

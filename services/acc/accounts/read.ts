@@ -1,6 +1,6 @@
 import { route, type Route } from '../../module'
 import { emailKey } from '../email'
-import { ReadQuery, readLogins } from '../login-read'
+import { ReadQuery, readLogins, watchedLogins } from '../login-read'
 import type { AccRoom } from '../room'
 import { showAccount } from './show'
 
@@ -13,6 +13,7 @@ export function read({ places }: AccRoom): Route {
     summary:
       'The account `k`, or the one with the e-mail address `k2`. Without either their names, `as=values` or `as=datum`. `time_series=1`: the history of `k`, within `gs` and `ge`.',
     input: { query: ReadQuery },
+    watch: watchedLogins(places.accounts, showAccount),
     async run({ bucket, query }) {
       const asked = query.k2 === undefined ? query : { ...query, k2: emailKey(query.k2) }
       return readLogins(bucket, places.accounts, asked, showAccount)

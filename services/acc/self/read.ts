@@ -1,3 +1,4 @@
+import type { StoredLogin } from '../../../auth'
 import { Kv4Error, VersionTag } from '../../../core'
 import { Reply, route, type Route } from '../../module'
 import { shownWithVer } from '../login-read'
@@ -11,6 +12,15 @@ export function read(room: AccRoom): Route {
     at: '/self',
     access: 'account',
     summary: 'The account in whose bucket the caller acts, as its holder sees it.',
+    watch({ principal }) {
+      const { bucket, address, show } = ownEntry(room, principal)
+      return {
+        ...address,
+        bucket: room.engine.bucket(bucket),
+        depth: 0,
+        show: ({ key }, { v }) => show(key, v as unknown as StoredLogin),
+      }
+    },
     async run({ principal }) {
       const { bucket, address, show } = ownEntry(room, principal)
       const version = await room.engine.bucket(bucket).get(address)

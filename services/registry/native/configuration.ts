@@ -1,10 +1,12 @@
 import { z } from 'zod'
-import { Instant, Kv4Error, Path, PeriodRange, VersionTag } from '../../../core'
-import type { JsonObject } from '../../../core'
+import { Instant, Key, Kv4Error, Path, PeriodRange, VersionTag } from '../../../core'
+import type { Address, Json, JsonObject } from '../../../core'
 import { Reply, route } from '../../module'
 import type { Route } from '../../module'
 import { PAGING, VALUES_LIMIT } from '../../paging'
-import { Flag } from '../../parameters'
+import { Depth, Flag } from '../../parameters'
+import { configurationText } from '../configuration'
+import { PLACES } from '../places'
 import type { Registry } from '../registry'
 import { configurationValue, invalidParameter, isConfigurationId, isNamespace } from '../rules'
 import { EntryBody, keyOf } from './entry'
@@ -15,6 +17,16 @@ function idOf(path: Path, k: string): string {
   const id = path === Path.root ? k : `${path}/${k}`
   if (!isConfigurationId(id) || id.endsWith('/')) throw invalidParameter('k')
   return id
+}
+
+/** `/production/cassandra` and `listen_ip` of the id that both make. */
+function namedConfiguration({ key: id }: Address): { readonly path: string; readonly k: string } {
+  const end = id.lastIndexOf('/')
+  return { path: end <= 0 ? '/' : id.slice(0, end), k: id.slice(end + 1) }
+}
+
+function shownConfiguration(_address: Address, { v }: { readonly v: Json }): Json | undefined {
+  return configurationText(v)
 }
 
 export function configuration({ configuration: all }: Registry): readonly Route[] {
@@ -46,7 +58,20 @@ export function configuration({ configuration: all }: Registry): readonly Route[
           time_series: Flag.optional(),
           gs: z.string().optional(),
           ge: z.string().optional(),
+          depth: Depth.optional(),
         }),
+      },
+      watch({ path, query: { k, depth } }) {
+        const prefix = path === Path.root ? '' : `${path}/`
+        const within = (id: string) => Path.segments(Path.parse(id.slice(prefix.length))).length - 1
+        return {
+          ...PLACES.configuration,
+          key: k === undefined ? null : Key.parse(idOf(path, k)),
+          depth: 0,
+          only: ({ key }) => key.startsWith(prefix) && (depth === undefined || within(key) <= depth),
+          named: namedConfiguration,
+          show: shownConfiguration,
+        }
       },
       async run({ bucket, path, query }) {
         const { k, after, limit = VALUES_LIMIT } = query

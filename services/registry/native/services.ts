@@ -1,8 +1,11 @@
 import { z } from 'zod'
-import type { Json, JsonObject } from '../../../core'
+import type { Address, Json, JsonObject } from '../../../core'
 import { Reply, route } from '../../module'
 import type { Route } from '../../module'
 import { PAGING, VALUES_LIMIT } from '../../paging'
+import { serviceView } from '../lease'
+import type { StoredService } from '../lease'
+import { PLACES } from '../places'
 import type { Registry } from '../registry'
 import { heartbeatToken, invalidParameter, isServiceId, newService, serviceChanges } from '../rules'
 import type { Page } from '../services'
@@ -16,6 +19,12 @@ export function pageReply({ items, next }: Page<JsonObject>): Json | Reply {
 function serviceId(id: string): string {
   if (!isServiceId(id)) throw invalidParameter('k')
   return id
+}
+
+/** Without the token that renews it; of one whose end is decided nothing more is told but the end. */
+function shownService({ key }: Address, { v }: { readonly v: Json }): Json | undefined {
+  const service = v as unknown as StoredService
+  return service.dying === undefined ? serviceView(key, service) : undefined
 }
 
 export function services({ services: all }: Registry): readonly Route[] {
@@ -34,6 +43,7 @@ export function services({ services: all }: Registry): readonly Route[] {
           tag: z.string().optional(),
         }),
       },
+      watch: () => ({ ...PLACES.services, depth: 0, show: shownService }),
       async run({ bucket, query: { k, tag, after, limit = VALUES_LIMIT } }) {
         if (k !== undefined) return all.get(bucket, serviceId(k))
         if (after !== undefined && !isServiceId(after)) throw invalidParameter('after')

@@ -1,7 +1,11 @@
 import { z } from 'zod'
+import type { Address, Json } from '../../../core'
 import { Reply, route } from '../../module'
 import type { Route } from '../../module'
 import { PAGING, VALUES_LIMIT } from '../../paging'
+import { sessionView } from '../lease'
+import type { StoredSession } from '../lease'
+import { PLACES } from '../places'
 import type { Registry } from '../registry'
 import { heartbeatToken, invalidParameter, isSessionId, newSession, sessionChanges } from '../rules'
 import { EntryBody, described, keyOf } from './entry'
@@ -29,6 +33,12 @@ function pageOf({
   return { limit, from: after }
 }
 
+/** Without the token that renews it; of one whose end is decided nothing more is told but the end. */
+function shownSession({ key }: Address, { v }: { readonly v: Json }): Json | undefined {
+  const session = v as unknown as StoredSession
+  return session.dying === undefined ? sessionView(key, session) : undefined
+}
+
 export function sessions({ sessions: all }: Registry): readonly Route[] {
   const at = '/sessions'
   return [
@@ -38,6 +48,7 @@ export function sessions({ sessions: all }: Registry): readonly Route[] {
       access: 'account',
       summary: 'The session `k`, or all of them, by id; paged by `limit` and `after`.',
       input: { query: z.object({ ...PAGE, k: z.string().optional() }) },
+      watch: () => ({ ...PLACES.sessions, depth: 0, show: shownSession }),
       async run({ bucket, query }) {
         if (query.k !== undefined) return all.get(bucket, sessionId(query.k))
         return pageReply(await all.list(bucket, pageOf(query)))
