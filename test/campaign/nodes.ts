@@ -30,7 +30,7 @@ export interface NodesOptions {
 }
 
 export const PROTOCOL_SERVER = 'protocol server'
-const SYS_SECRET = 'a-secret-for-the-campaign'
+const SYS_SECRET = 'a-secret-for-the-tests'
 
 /** Whole servers in this process, over HTTP. */
 export async function startNodes({ couch, spoil, seed, cut = 0.1 }: NodesOptions): Promise<Nodes> {
@@ -50,7 +50,7 @@ export async function startNodes({ couch, spoil, seed, cut = 0.1 }: NodesOptions
       KV4_PORT: '0',
       KV4_DATA_DIR: directory,
       KV4_SYS_SECRET: SYS_SECRET,
-      KV4_PEPPER: 'a pepper for the campaign, long enough',
+      KV4_PEPPER: 'a pepper for the tests, long enough',
       KV4_NODE: `node-${node}`,
       KV4_LOG_LEVEL: 'silent',
       ...(url !== undefined && { KV4_COUCHDB_URL: url }),

@@ -2,6 +2,7 @@ import { Kv4Error } from '../../errors'
 import type { Change, ChangeBatch, ChangeOptions, Cursor } from '../store'
 import type { BucketState } from './bucket-state'
 import type { Reader } from './environment'
+import { forgottenUpTo } from './forget'
 import {
   PREFIX_BYTES,
   RECORD,
@@ -127,6 +128,8 @@ export async function* changesSince(
   const signals = options.signal === undefined ? [closed] : [closed, options.signal]
   const ended = () => signals.some((signal) => signal.aborted)
   let seq = seqOfCursor(bucket, since)
+  // Whoever begins at the beginning believes nothing that he would have to be told the end of.
+  if (seq > 0 && seq < forgottenUpTo(reader, bucket.id)) throw new Kv4Error('bad_cursor')
   let lastWord = Date.now()
   for (;;) {
     if (ended()) return

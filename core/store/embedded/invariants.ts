@@ -13,6 +13,7 @@ import {
   feedKey,
   livePathOf,
   readAddress,
+  readBurialKey,
   readExpiryKey,
   readSampleKey,
   seqOfFeedKey,
@@ -143,6 +144,7 @@ class BucketScan {
   /** The addresses of current entries. */
   #entries(): Set<string> {
     const current = new Set<string>()
+    const buried = new Map<string, number>()
     for (const { key, value } of this.#rows(RECORD.current)) {
       const { address } = readAddress(key, PREFIX_BYTES + 1)
       const version = decodeEntry(value)
@@ -157,8 +159,15 @@ class BucketScan {
     for (const { key, value } of this.#rows(RECORD.tombstone)) {
       const { address } = readAddress(key, PREFIX_BYTES + 1)
       if (current.has(addressId(address))) this.#problem('an entry has a tombstone', address)
+      buried.set(addressId(address), decodeVersion(value).at)
       this.#feeds(key, value, address)
     }
+    for (const { key } of this.#rows(RECORD.burial)) {
+      const { at, address } = readBurialKey(key)
+      if (buried.get(addressId(address)) !== at) this.#problem('a burial without its tombstone', address)
+      buried.delete(addressId(address))
+    }
+    for (const id of buried.keys()) this.#problem(`no burial of ${id.replaceAll('\0', ' ')}`)
     return current
   }
 

@@ -17,6 +17,8 @@ import type { Period } from '../store'
  *     version     'V' address ~n            -> seq, JSON of the version; ~n: newest first, so the latest is the first
  *     current     'C' address               -> seq, n, exp, JSON of the version
  *     tombstone   'D' address               -> seq, JSON of the deletion of a current entry: it lives in the feed alone
+ *     burial      'T' at address            -> nothing (one byte): when each tombstone was made
+ *     forgotten   'U'                       -> the highest seq of a tombstone that is not kept any more
  *     sample      'S' address at id         -> seq, JSON of [by, v]
  *     key row     'K' address               -> live (one byte), exp when there is one; versioned and series layers
  *     live path   'P' layer 00 path 00      -> how many live keys it has, u32
@@ -48,6 +50,8 @@ export const RECORD = {
   expiry: 0x58,
   feed: 0x46,
   feedFloor: 0x51,
+  burial: 0x54,
+  forgotten: 0x55,
 } as const
 export type RecordType = (typeof RECORD)[keyof typeof RECORD]
 
@@ -310,6 +314,25 @@ export function readExpiryKey(key: Buffer): { exp: number; kind: number; address
     kind: key[from + INSTANT_BYTES]!,
     address: readAddress(key, from + INSTANT_BYTES + 1).address,
   }
+}
+
+export function burialKey(bucket: number, at: number, address: Address): Buffer {
+  begin(bucket, RECORD.burial)
+  writeInstant(at)
+  writeAddress(address)
+  return taken()
+}
+
+/** Before every burial at this instant. */
+export function burialsFrom(bucket: number, at: number): Buffer {
+  begin(bucket, RECORD.burial)
+  writeInstant(at)
+  return taken()
+}
+
+export function readBurialKey(key: Buffer): { at: number; address: Address } {
+  const from = PREFIX_BYTES + 1
+  return { at: getInstant(key, from), address: readAddress(key, from + INSTANT_BYTES).address }
 }
 
 export function feedKey(bucket: number, seq: number): Buffer {

@@ -7,6 +7,7 @@ import {
   PREFIX_BYTES,
   RECORD,
   addressKey,
+  burialKey,
   expiryKey,
   feedKey,
   layerPrefix,
@@ -15,12 +16,14 @@ import {
   startsWith,
   versionNumberOf,
 } from './layout'
+import { planForgetting } from './forget'
 import type { Pending } from './pending'
 import type { Prepared } from './prepare'
 import {
   decodeAggregate,
   decodeCount,
   decodeKeyState,
+  decodeVersion,
   encodeAggregate,
   encodeCount,
   encodeKeyState,
@@ -33,6 +36,7 @@ import {
 import type { KeyState } from './records'
 import { aggregateOf, merge, periodAt } from './rollup'
 
+const BURIED = Buffer.from([1])
 const NEVER_WRITTEN: KeyState = { live: false, exp: undefined }
 
 /** What one transaction has given out so far: the latest version numbers, by address key. */
@@ -156,7 +160,10 @@ function planCurrent(
   if (before !== undefined) pending.remove(feedKey(bucket.id, seqOf(before)))
   const tombstone = addressKey(bucket.id, RECORD.tombstone, address)
   const buried = before === undefined ? pending.get(tombstone) : undefined
-  if (buried !== undefined) pending.remove(feedKey(bucket.id, seqOf(buried)))
+  if (buried !== undefined) {
+    pending.remove(feedKey(bucket.id, seqOf(buried)))
+    pending.remove(burialKey(bucket.id, decodeVersion(buried).at, address))
+  }
 
   const seq = ++bucket.seq
   stampSeq(record, seq)
@@ -165,7 +172,11 @@ function planCurrent(
   const live = version.op !== 'delete'
   if (live) {
     if (buried !== undefined) pending.remove(tombstone)
-  } else if (before !== undefined) pending.remove(entry)
+  } else {
+    if (before !== undefined) pending.remove(entry)
+    pending.put(burialKey(bucket.id, version.at, address), BURIED)
+    planForgetting(pending, bucket, version.at)
+  }
   pending.put(key, record)
   const expBefore = before === undefined ? undefined : entryExp(before)
   planExpiry(pending, bucket, RECORD.current, address, expBefore, live ? version.exp : undefined, version.n)

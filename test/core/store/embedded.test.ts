@@ -146,6 +146,46 @@ describe('the embedded store', () => {
     expect(checkInvariants(opened)).toEqual([])
   })
 
+  test('the deletion of a current entry is told for a week, and then forgotten by the next ones', async () => {
+    const opened = await openAt(place)
+    const { bucket } = await tenant(opened)
+    const at = (i: number) => address('/hosts', `node${i}`, SUBS)
+    const day = 24 * 3600 * 1000
+    const cycle = async (i: number, time: number) => {
+      await writeAll(bucket, [replace(at(i), 0, { ...version(1), at: time })])
+      await writeAll(bucket, [replace(at(i), 1, { ...deletion(2), at: time })])
+    }
+    const beginning = await bucket.cursor()
+    await writeAll(bucket, [put(address('/a', 'k'), version(1))])
+    const early = await bucket.cursor()
+    for (let i = 0; i < 1200; i++)
+      await bucket.commit([
+        replace(at(i), 0, { ...version(1), at: T0 }),
+        replace(at(i), 1, { ...deletion(2), at: T0 }),
+      ])
+    const told = async (from: string): Promise<number> => {
+      let count = 0
+      for await (const { changes } of bucket.changes(from, { live: false }))
+        count += changes.filter(({ kind }) => kind === 'current').length
+      return count
+    }
+    await cycle(7, T0 + 6 * day)
+    expect(await told(early)).toBe(1200)
+    expect(checkInvariants(opened)).toEqual([])
+
+    const late = await bucket.cursor()
+    await cycle(2000, T0 + 8 * day)
+    await cycle(2001, T0 + 8 * day)
+    expect(checkInvariants(opened)).toEqual([])
+    // Of the first 1,200 that of node7 was made anew.
+    expect(await told('')).toBe(3)
+    expect(await told(beginning)).toBe(3)
+    expect(await told(late)).toBe(2)
+    await expect(told(early)).rejects.toMatchObject({ code: 'bad_cursor' })
+    const records = [...opened.environment.keys({ start: Buffer.from([1]), end: Buffer.from([2]) })]
+    expect(records.length).toBeLessThan(30)
+  })
+
   test('a seq is not given out twice after the last of the feed was pruned', async () => {
     const at = address('/a', 'k', STATS)
     const first = await openAt(place)
