@@ -156,7 +156,10 @@ export class Duty {
       return
     }
     const name = key as string as BucketName
-    if ((this.#buckets.get(name)?.n ?? 0) > version.n) return
+    const known = this.#buckets.get(name)?.n ?? 0
+    if (known > version.n) return
+    // Somebody has registered a hook: what was in the way before may be gone.
+    if (known < version.n) this.#notBefore.delete(name)
     if (isThere) this.#buckets.set(name, { ...hookedBucket(version), n: version.n, at: version.at })
     else this.#buckets.delete(name)
   }

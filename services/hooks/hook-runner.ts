@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { BucketName, addressId, isKv4Error } from '../../core'
 import type { Bucket, Json, Key, WatchEvent } from '../../core'
 import { HOOK_LAYERS } from '../hook'
@@ -124,6 +125,8 @@ export class HookRunner {
     /** Another node is at it, or the bucket is gone. */
     private readonly onLost: () => void,
   ) {
+    // Each line that waits for a slot listens.
+    setMaxListeners(0, this.#sending.signal)
     this.#aside = new Letters(bucket, HOOK_LAYERS.aside, stored.hook.id)
     this.#dead = new DeadLetters(bucket, stored.hook.id)
   }

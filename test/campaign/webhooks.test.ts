@@ -6,7 +6,7 @@ test('1,000 events to an endpoint that fails, from a sender that is killed: none
     events: 1_000,
     keys: 50,
     seed: 20261121,
-    killEveryMs: 4_000,
+    killEveryMs: 7_000,
     limitMs: 150_000,
   })
   expect(result.problems).toEqual([])
