@@ -8,7 +8,7 @@ import { host } from './host'
 import type { ServiceFactory } from './module'
 import type { MountFactory } from './mount'
 import { ns } from './ns'
-import { sess } from './sess'
+import { sess, sessionatorMount } from './sess'
 import { subs } from './subs'
 import { stats } from './stats'
 import { token } from './token'
@@ -35,4 +35,4 @@ export const CATALOG: readonly ServiceFactory[] = [
 ]
 
 /** The wire formats of the revived systems, beside the envelope. */
-export const MOUNTS: readonly MountFactory[] = [registryMount, v2, nesoiMount]
+export const MOUNTS: readonly MountFactory[] = [registryMount, v2, nesoiMount, sessionatorMount]

@@ -18,7 +18,7 @@ export const SCHEMAS = Layer.parse('*sess:schemas')
 export const SETTINGS = Layer.parse('*sess:settings')
 
 export const LAYERS: readonly LayerDeclaration[] = [
-  { name: SESSIONS, kind: 'versioned' },
+  { name: SESSIONS, kind: 'versioned', watchable: true },
   { name: LIVES, kind: 'current' },
   { name: SCHEMAS, kind: 'versioned' },
   { name: SETTINGS, kind: 'versioned' },

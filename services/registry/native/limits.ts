@@ -1,17 +1,10 @@
-import { BucketName } from '../../../core'
 import type { JsonObject } from '../../../core'
 import { route } from '../../module'
 import type { Route } from '../../module'
+import { namedBucket } from '../../named-bucket'
 import type { Registry } from '../registry'
 import { limitChanges } from '../rules'
 import { EntryBody, described, keyOf } from './entry'
-
-/** `elena` or `elena#lily`. @throws bad_bucket_name */
-function bucketOf(account: string): BucketName {
-  if (account === '$sys') return BucketName.system
-  const hash = account.indexOf('#')
-  return hash < 0 ? BucketName.of(account) : BucketName.of(account.slice(0, hash), account.slice(hash + 1))
-}
 
 export function limits({ quotas }: Registry): readonly Route[] {
   return [
@@ -34,7 +27,7 @@ export function limits({ quotas }: Registry): readonly Route[] {
         'Sets limits of the account `k` (`name` or `name#sub`): `v` is {resource: {session, service, configuration_value}, rate: {limit, window}}, any part of it.',
       input: { body: EntryBody },
       async run({ body, principal }) {
-        const bucket = bucketOf(keyOf(body))
+        const bucket = namedBucket(keyOf(body))
         return (await quotas.set(
           bucket,
           principal.login,

@@ -54,6 +54,7 @@ export function read(sessions: Sessions): Route {
     summary:
       'The namespace `k` of the session at the path, `at` an instant too; without it all namespaces, by name, or those that `keys` lists, or with `as=names` their names. `depth`, or no path: the sessions there and below. `time_series=1`: the history, within `gs` and `ge`.',
     input: { query: Query },
+    watch: () => ({ layer: SESSIONS }),
     async run({ bucket, path, query, principal }) {
       const by = principal.login
       const form = formOf(path, query)
