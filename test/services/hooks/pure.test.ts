@@ -68,7 +68,7 @@ describe('a window', () => {
     window.done('e3')
     window.done('e2')
     expect(window.reached).toMatchObject({ cursor: 'c0', at: 1 })
-    expect(window.reached.done.sort()).toEqual(['e2', 'e3'])
+    expect([...window.reached.done].sort()).toEqual(['e2', 'e3'])
     window.done('e1')
     expect(window.reached.cursor).toBe('c3')
     expect(window.size).toBe(0)
