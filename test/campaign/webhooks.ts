@@ -7,12 +7,11 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
 import { Client } from '../client'
-import { startScript } from '../server/process'
+import { startServe } from '../server/process'
 import type { ServerProcess } from '../server/process'
 import { seeded } from './random'
 
 const SYS_SECRET = 'a-secret-for-the-campaign'
-const SCRIPT = join(__dirname, 'serve-process.ts')
 const HOOK = '/_hooks/campaign?k=h'
 
 export interface WebhooksCampaign {
@@ -189,9 +188,7 @@ export async function runWebhooksCampaign(campaign: WebhooksCampaign): Promise<W
         await wait(100)
       }
     })()
-    const meanwhile = Promise.all([killing, enabling]).catch((error: unknown) =>
-      problems.push(String(error)),
-    )
+    const meanwhile = Promise.all([killing, enabling]).catch((error: unknown) => problems.push(String(error)))
     await writing
     // The same writes may have been made twice, by whoever had no answer: what counts is what there is.
     for (;;) {
@@ -285,7 +282,7 @@ class Sender {
   }
 
   async #start(): Promise<void> {
-    this.#process = startScript(SCRIPT, {
+    this.#process = startServe({
       KV4_DATA_DIR: this.directory,
       KV4_SYS_SECRET: SYS_SECRET,
       KV4_PEPPER: 'a pepper for the campaign, long enough',
@@ -304,7 +301,8 @@ class Sender {
     child.kill('SIGKILL')
     await exit
     for (const line of output().split('\n'))
-      if (/^\{"level":(?:[4-6]0|"(?:warn|error|fatal)")/.test(line)) this.complaints.push(line.slice(0, 2_000))
+      if (/^\{"level":(?:[4-6]0|"(?:warn|error|fatal)")/.test(line))
+        this.complaints.push(line.slice(0, 2_000))
   }
 
   /** Again until it was answered: the server is killed all the time. */

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from '../../client'
 import { CouchServer } from '../../couchdb/server'
-import { startScript, type ServerProcess } from '../../server/process'
+import { startServe, type ServerProcess } from '../../server/process'
 import { makeAccount } from '../../server/external/world'
 import { Receiver, answer, eventually, ok } from './receiver'
 
-/** What is to be delivered outlives the node that delivers it. */
+/** What is to be delivered outlives the node that delivers it. Needs what `npm run build` makes. */
 
 const SECRET = 'a-secret-for-the-tests'
 const LEASE_MS = 1_500
@@ -29,7 +29,7 @@ afterEach(async () => {
 }, 60_000)
 
 async function start(node: string, settings: Readonly<Record<string, string>> = {}) {
-  const server = startScript(join(__dirname, '../../campaign/serve-process.ts'), {
+  const server = startServe({
     KV4_DATA_DIR: join(directory, node),
     KV4_NODE: node,
     KV4_SYS_SECRET: SECRET,
