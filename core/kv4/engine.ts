@@ -173,6 +173,7 @@ class Kv4Engine implements RunningEngine, BucketHost {
     })
     await bucket.start()
     this.#open.set(name, bucket)
+    this.#pruner.opened(bucket)
     // What lapsed while nobody looked is found by the first sweep.
     this.#lapse(bucket, 0)
     // Only when those who asked for a bucket have begun to use it: until then it looks idle.

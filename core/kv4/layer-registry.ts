@@ -17,6 +17,11 @@ export class LayerRegistry {
     this.#resolved.clear()
   }
 
+  /** Some layer forgets by age. */
+  get ages(): boolean {
+    return [...this.#exact.values(), ...this.#families].some(({ retention }) => retention?.days !== undefined)
+  }
+
   of(layer: Layer): Omit<LayerDeclaration, 'name'> {
     let found = this.#resolved.get(layer)
     if (found === undefined) {

@@ -175,5 +175,23 @@ export function timeContract(bench: EngineBench): void {
       expect((await bucket.paths(KEEP3, Path.root, undefined, { consistent: true })).items).toEqual(['/r'])
       expect((await bucket.put(three, 11, { by })).n).toBe(11)
     })
+
+    bench.test('retention by age reaches keys that nobody writes any more', async () => {
+      const bucket = await bench.bucket()
+      const keys = Array.from({ length: 450 }, (_, i) => at(`/old/${i % 3}`, `k${i}`, KEEP_DAY))
+      for (const value of ['first', 'second', 'last'])
+        await Promise.all(keys.map((key) => bucket.put(key, value, { by })))
+      await bucket.remove(keys[3]!, { by })
+      const values = async (key: number) => (await bucket.history(keys[key]!)).items.map(({ v }) => v)
+      bench.clock.forward(120_000)
+      for (let i = 0; i < 3; i++) await bench.engine.sweep()
+      expect(await values(0)).toEqual(['last', 'second', 'first'])
+      bench.clock.forward(2 * 24 * 3600 * 1000)
+      // A part of a round each time, through all the buckets that are open.
+      for (let i = 0; i < 20 && (await values(449)).length > 1; i++) await bench.engine.sweep()
+      for (const key of [0, 1, 200, 449]) expect(await values(key)).toEqual(['last'])
+      expect(await values(3)).toEqual([null])
+      expect(await bucket.get(keys[0]!, { consistent: true })).toMatchObject({ n: 3, v: 'last' })
+    })
   })
 }
