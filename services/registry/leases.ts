@@ -20,7 +20,7 @@ export type Look = { readonly there: false } | { readonly there: true; readonly 
 export const BY = '$sys'
 const AT_ONCE = 500
 /** How long a heartbeat waits for others, so that one commit takes them all. */
-const TOGETHER_MS = 40
+const TOGETHER_MS = 100
 
 export function serviceAddress(id: string): Address {
   return { ...PLACES.services, key: Key.parse(id) }
