@@ -72,7 +72,7 @@ function print(row: Row, rows: readonly Row[]): boolean {
   const cells = [
     row.what,
     `${digits(row.value)} ${row.unit}`,
-    row.cpuMicros === undefined ? '' : row.cpuMicros.toFixed(1),
+    row.cpuMicros === undefined ? '' : digits(row.cpuMicros),
     ratio === undefined ? '' : ratio.toFixed(2),
     cpuRatio === undefined ? '' : cpuRatio.toFixed(2),
     wanted,

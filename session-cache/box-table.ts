@@ -40,6 +40,8 @@ export interface BoxTable {
   destroy(key: string): Promise<Session>
   /** An `at` for a session whose sender did not say one. */
   stamp(key: string): number
+  /** A session of that time was given out before it is in the table. */
+  heard(at: number): void
   tokenOf(key: string): string
 }
 
@@ -77,6 +79,10 @@ export class SharedBoxTable implements BoxTable {
 
   stamp(key: string): number {
     return this.manager.table.stamp(key)
+  }
+
+  heard(at: number): void {
+    this.manager.table.heard(at)
   }
 
   tokenOf(key: string): string {
@@ -130,6 +136,8 @@ export class CustomBoxTable implements BoxTable {
   stamp(): number {
     return Date.now()
   }
+
+  heard(): void {}
 
   tokenOf(key: string): string {
     return tokenOf(key, this.slots, this.seed)

@@ -283,6 +283,7 @@ export class SessionCacheManager {
 
   /** Whoever asked need not wait until it is in the table, and many go there together. */
   #keepLater(found: Found): void {
+    this.#box.heard(found.session.at)
     this.#found.push(found)
     this.#keeping ??= setTimeout(() => void this.#keepFound(), KEEP_DELAY_MS)
   }

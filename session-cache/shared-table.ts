@@ -3,6 +3,7 @@ import type { Database, RootDatabase } from 'lmdb'
 import { SessionCacheError } from './errors'
 import type { HotCopy } from './hot-copies'
 import { HotCopies } from './hot-copies'
+import { reserveLockFile } from './lock-file'
 import type { RecordHead } from './record'
 import { copyAsUsed, decodeHead, decodeValue, encodeRecord } from './record'
 import type { Session } from './session'
@@ -39,7 +40,8 @@ export interface PutResult {
 /** A destroyed session is remembered so long, so that a late copy of it does not come back. */
 const TOMBSTONE_MS = 10 * 60_000
 const SWEEP_SCAN = 1000
-const TOUCH_BATCH = 500
+// Others wait for the lock while a batch is written.
+const TOUCH_BATCH = 200
 const TOUCH_BACKLOG = 20_000
 const TOUCH_DELAY_MS = 20
 // Address space, not memory: the file takes what `capacity` records take.
@@ -85,10 +87,12 @@ export class SharedTable {
   #touching: NodeJS.Timeout | undefined
   #shape: TableShape | undefined
   #lastUsed = 0
+  #heardOf = 0
   #warned = false
   #scanned: string | undefined
   #closed = false
 
+  /** @throws table_failed */
   constructor(
     readonly directory: string,
     options: TableOptions = {},
@@ -96,27 +100,37 @@ export class SharedTable {
     this.#clock = options.clock ?? Date.now
     this.#touchMs = options.touchMs ?? 5000
     this.#hot = new HotCopies(options.hotBytes ?? HOT_BYTES)
-    this.#root = open<Buffer, string>({
-      path: directory,
-      encoding: 'binary',
-      maxDbs: 5,
-      maxReaders: 1024,
-      mapSize: MAP_BYTES,
-      // A cache in memory: when the machine goes, so does the file.
-      noSync: true,
-      overlappingSync: false,
-    })
-    this.#records = this.#root.openDB('records', { encoding: 'binary' })
-    this.#recency = this.#root.openDB('recency', { encoding: 'binary' })
-    this.#changes = this.#root.openDB('changes', { encoding: 'binary' })
-    this.#about = this.#root.openDB('about', { encoding: 'binary' })
-    this.#root.readerCheck()
-    if (options.shape !== undefined) {
-      const shape = options.shape
-      this.#root.transactionSync(() => {
-        this.#about.putSync(SHAPE, Buffer.from(JSON.stringify(shape)))
+    try {
+      reserveLockFile(directory)
+      this.#root = open<Buffer, string>({
+        path: directory,
+        encoding: 'binary',
+        maxDbs: 5,
+        maxReaders: 1024,
+        mapSize: MAP_BYTES,
+        // A cache in memory: when the machine goes, so does the file.
+        noSync: true,
+        overlappingSync: false,
       })
-      this.#shape = shape
+    } catch (error) {
+      throw tableFailed(error)
+    }
+    try {
+      this.#records = this.#root.openDB('records', { encoding: 'binary' })
+      this.#recency = this.#root.openDB('recency', { encoding: 'binary' })
+      this.#changes = this.#root.openDB('changes', { encoding: 'binary' })
+      this.#about = this.#root.openDB('about', { encoding: 'binary' })
+      this.#root.readerCheck()
+      if (options.shape !== undefined) {
+        const shape = options.shape
+        this.#root.transactionSync(() => {
+          this.#about.putSync(SHAPE, Buffer.from(JSON.stringify(shape)))
+        })
+        this.#shape = shape
+      }
+    } catch (error) {
+      void this.#root.close()
+      throw tableFailed(error)
     }
   }
 
@@ -183,6 +197,11 @@ export class SharedTable {
   stamp(key: string): number {
     this.#root.resetReadTxn()
     return this.#stamp(this.#read(key)?.head)
+  }
+
+  /** A session of that time was seen that is not in the table yet: what is set from now on is later. */
+  heard(at: number): void {
+    this.#heardOf = Math.max(this.#heardOf, at)
   }
 
   /** Takes over what another tier says, unless the table knows better. @throws value_too_large, table_missing */
@@ -341,8 +360,7 @@ export class SharedTable {
         return result
       })
     } catch (error) {
-      if (error instanceof SessionCacheError) throw error
-      throw new SessionCacheError('table_failed', (error as Error).message, error)
+      throw tableFailed(error)
     } finally {
       this.#writing = undefined
       for (const key of writing?.changed ?? []) this.#hot.drop(key)
@@ -473,7 +491,7 @@ export class SharedTable {
    */
   #stamp(before: RecordHead | undefined): number {
     const now = this.#clock()
-    const { latest } = this.#writing ?? this.#tally()
+    const latest = Math.max(this.#heardOf, (this.#writing ?? this.#tally()).latest)
     return Math.max(now, before === undefined ? 0 : before.at + AT_STEP, latest > now ? latest + AT_STEP : 0)
   }
 
@@ -496,6 +514,12 @@ export class SharedTable {
   #nextUsed(): number {
     return (this.#lastUsed = Math.max(this.#clock(), this.#lastUsed + 1 / 1024))
   }
+}
+
+function tableFailed(error: unknown): SessionCacheError {
+  return error instanceof SessionCacheError
+    ? error
+    : new SessionCacheError('table_failed', (error as Error).message, error)
 }
 
 interface Tally {

@@ -177,9 +177,19 @@ export class TierServer {
         this.#reply(client, frame, { msg: 'ERROR' })
         return
       }
+      try {
+        if (!this.take(session)) {
+          this.#acknowledge(client, frame)
+          return
+        }
+      } catch (error) {
+        // What cannot be kept here still goes on to those who may.
+        if (topic === TOPIC.backup) this.options.out([session])
+        else this.options.changed(session, client, textIn(frame, 'hash'))
+        throw error
+      }
       // A backup is a copy that found no room: nobody else needs to hear of it.
-      if (this.take(session) && topic !== TOPIC.backup)
-        this.options.changed(session, client, textIn(frame, 'hash'))
+      if (topic !== TOPIC.backup) this.options.changed(session, client, textIn(frame, 'hash'))
     } else {
       const requester = /^session_known-(\d+)$/.exec(topic)?.[1]
       const key = textIn(frame, 'key')

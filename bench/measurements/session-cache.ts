@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { SessionCacheManager } from '../../session-cache'
 import type { BenchContext, Measurement, Row } from '../measurement'
 import { median } from '../measurement'
-import { pinned, startPinned } from '../pinned-process'
+import { cpuMicrosOf, pinned, startPinned } from '../pinned-process'
 
 const SESSIONS = 10_000
 /** A box has all of them, and so has its Redis. */
@@ -17,7 +17,8 @@ const ALL_CORES = `0-${cpus().length - 1}`
 const HITS = join(__dirname, '../processes/session-hits.js')
 
 interface Hits {
-  rate(): Promise<number>
+  /** Reads a second, and the CPU of each in this process, µs. */
+  measure(): Promise<readonly [number, number]>
   stop(): Promise<void>
 }
 
@@ -39,10 +40,11 @@ async function startHits(kind: string, where: string, parallel: number, ms: numb
     })
   await line()
   return {
-    async rate() {
+    async measure() {
       const answer = line()
       child.stdin.write('go\n')
-      return Number(await answer)
+      const [rate, cpu] = (await answer).split(' ').map(Number)
+      return [rate!, cpu!]
     },
     async stop() {
       child.removeAllListeners('exit')
@@ -53,71 +55,93 @@ async function startHits(kind: string, where: string, parallel: number, ms: numb
   }
 }
 
-/** Reads a second of one process while `processes` of them read, the median of rounds. */
-async function hits(processes: number, context: BenchContext, redisPort: number | undefined): Promise<Row[]> {
-  const room = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'kv4-bench-'))
+interface Reading {
+  readonly what: string
+  readonly kind: 'map' | 'cache' | 'table' | 'redis'
+  readonly parallel: number
+}
+
+const MAP: Reading = { what: 'a Map in the process', kind: 'map', parallel: 1 }
+const UNDER_WAY = [
+  { parallel: 1, how: 'one at a time' },
+  { parallel: 50, how: '50 under way in the process' },
+]
+
+/**
+ * Reads a second of one process while `processes` of them read, the median of rounds; and the CPU of a read, that of the
+ * Redis server included. Redis is asked the way in which the cache is: each `get` awaited, so many of them under way.
+ */
+async function hits(processes: number, context: BenchContext, redis: Redis | undefined): Promise<Row[]> {
   const ms = (context.seconds * 1000) / 2
-  const kinds: {
-    readonly what: string
-    readonly kind: string
-    readonly where: string
-    readonly parallel: number
-  }[] = [
-    { what: 'a Map in the process', kind: 'map', where: '', parallel: 1 },
-    { what: 'session cache, local hit', kind: 'cache', where: room, parallel: 1 },
-    ...(redisPort === undefined
-      ? []
-      : [
-          {
-            what: 'Redis GET on loopback, one at a time',
-            kind: 'redis',
-            where: String(redisPort),
-            parallel: 1,
-          },
-          {
-            what: 'Redis GET on loopback, 50 under way',
-            kind: 'redis',
-            where: String(redisPort),
-            parallel: 50,
-          },
-        ]),
+  const readings: Reading[] = [
+    MAP,
+    ...UNDER_WAY.flatMap(({ parallel, how }): Reading[] => [
+      { what: `session cache, local hit, ${how}`, kind: 'cache', parallel },
+      { what: `… without copies of its own, ${how}`, kind: 'table', parallel },
+      ...(redis === undefined
+        ? []
+        : [{ what: `Redis GET on loopback, ${how}`, kind: 'redis', parallel } satisfies Reading]),
+    ]),
   ]
-  const suffix = `, ${processes} process${processes === 1 ? '' : 'es'}`
-  const rates = new Map<string, number[]>(kinds.map(({ what }) => [what, []]))
+  const found = new Map<Reading, { rates: number[]; cpus: number[] }>(
+    readings.map((reading) => [reading, { rates: [], cpus: [] }]),
+  )
   for (let round = 0; round < context.rounds; round++)
-    for (const { what, kind, where, parallel } of kinds) {
+    for (const reading of readings) {
+      const room = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'kv4-bench-'))
+      const where = reading.kind === 'redis' ? String(redis!.port) : room
       const readers: Hits[] = []
       try {
         for (let i = 0; i < processes; i++)
-          readers.push(await startHits(kind, kind === 'cache' && i === 0 ? where + '+' : where, parallel, ms))
-        const each = await Promise.all(readers.map((reader) => reader.rate()))
-        rates.get(what)!.push(each.reduce((sum, rate) => sum + rate, 0) / processes)
+          readers.push(
+            await startHits(
+              reading.kind,
+              i === 0 && reading.kind !== 'redis' ? where + '+' : where,
+              reading.parallel,
+              ms,
+            ),
+          )
+        const before = reading.kind === 'redis' ? redis!.cpuMicros() : 0
+        const each = await Promise.all(readers.map((reader) => reader.measure()))
+        const reads = each.reduce((sum, [rate]) => sum + rate * (ms / 1000), 0)
+        const server = reading.kind === 'redis' ? (redis!.cpuMicros() - before) / reads : 0
+        const { rates, cpus } = found.get(reading)!
+        rates.push(each.reduce((sum, [rate]) => sum + rate, 0) / processes)
+        cpus.push(each.reduce((sum, [, cpu]) => sum + cpu, 0) / processes + server)
       } finally {
         await Promise.all(readers.map((reader) => reader.stop()))
+        rmSync(room, { recursive: true, force: true })
       }
     }
-  rmSync(room, { recursive: true, force: true })
-  const value = (what: string) => median(rates.get(what)!)
-  const cache = value('session cache, local hit')
-  return kinds.flatMap(({ what, kind }) => {
-    const row: Row = { what: what + suffix, value: value(what), unit: '/s' }
-    if (kind === 'map') return [row]
-    if (kind === 'cache') return [{ ...row, against: 'a Map in the process' + suffix }]
+  const suffix = `, ${processes} process${processes === 1 ? '' : 'es'}`
+  const rowOf = (reading: Reading): Row => {
+    const { rates, cpus } = found.get(reading)!
+    return { what: reading.what + suffix, value: median(rates), unit: '/s', cpuMicros: median(cpus) }
+  }
+  return readings.flatMap((reading): Row[] => {
+    const row = rowOf(reading)
+    if (reading.kind === 'map') return [row]
+    if (reading.kind !== 'redis') return [{ ...row, against: MAP.what + suffix }]
+    const cache = readings.find(({ kind, parallel }) => kind === 'cache' && parallel === reading.parallel)!
     return [
       row,
       {
-        what: `session cache${suffix}, against ${what}`,
-        value: cache,
-        unit: '/s',
-        against: what + suffix,
-        // What a request waits for is one GET; 50 at a time share their system calls.
-        ...(what.includes('one at a time') ? { target: { atLeast: 3 } } : {}),
+        ...rowOf(cache),
+        what: `session cache${suffix}, against ${reading.what}`,
+        against: row.what,
+        target: { atLeast: 3 },
       },
     ]
   })
 }
 
-async function startRedis(): Promise<{ readonly port: number; readonly child: ChildProcess } | undefined> {
+interface Redis {
+  readonly port: number
+  readonly child: ChildProcess
+  cpuMicros(): number
+}
+
+async function startRedis(): Promise<Redis | undefined> {
   const probe = createServer()
   probe.listen(0, '127.0.0.1')
   await once(probe, 'listening')
@@ -140,7 +164,7 @@ async function startRedis(): Promise<{ readonly port: number; readonly child: Ch
     once(child, 'error').then(() => true),
     new Promise<false>((resolve) => setTimeout(() => resolve(false), 1000)),
   ])
-  return missing ? undefined : { port, child }
+  return missing ? undefined : { port, child, cpuMicros: () => cpuMicrosOf(child.pid!) }
 }
 
 /** p50 of a miss of the box that the relay answers, against an echo of as many bytes. µs. */
@@ -229,8 +253,8 @@ export const sessionCache: Measurement = {
     const redis = await startRedis()
     try {
       return [
-        ...(await hits(1, context, redis?.port)),
-        ...(await hits(4, context, redis?.port)),
+        ...(await hits(1, context, redis)),
+        ...(await hits(4, context, redis)),
         ...(await misses(context)),
       ]
     } finally {

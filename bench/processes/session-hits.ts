@@ -2,8 +2,8 @@ import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { SessionCacheManager } from '../../session-cache'
 
-// One process that reads sessions as fast as it can: `ready`, then for each line `go` a line with reads a second.
-// argv: map | cache | redis, then a directory or port, sessions, reads under way at once, ms.
+// One process that reads sessions as fast as it can: `ready`, then for each line `go` a line with reads a second and the
+// CPU of each, µs. argv: map | cache | table (the cache without copies of its own) | redis, then a directory or port, sessions, reads under way at once, ms.
 const [kind, where, sessions, parallel, ms] = process.argv.slice(2) as [
   string,
   string,
@@ -25,10 +25,14 @@ async function reader(): Promise<Read> {
     const map = new Map(keys.map((key) => [key, VALUE]))
     return (key) => map.get(key)
   }
-  if (kind === 'cache') {
+  if (kind === 'cache' || kind === 'table') {
     const manager = new SessionCacheManager({
       manage_section: where.endsWith('+'),
-      cache: { directory: where.replace('+', ''), el_count: keys.length },
+      cache: {
+        directory: where.replace('+', ''),
+        el_count: keys.length,
+        ...(kind === 'table' ? { hot_bytes: 0 } : {}),
+      },
     })
     if (where.endsWith('+')) for (const key of keys) await manager.set(key, VALUE)
     return (key) => manager.get(key)
@@ -38,11 +42,12 @@ async function reader(): Promise<Read> {
   return (key) => redis.get(key)
 }
 
-/** The least that a client can do: one command a call, answers in order. */
+/** The least that a client can do: answers in order, what is asked in one turn in one write. */
 class Redis {
   readonly #waiting: ((answer: string) => void)[] = []
   #first = 0
   #rest = ''
+  #commands = ''
 
   constructor(private readonly socket: Socket) {
     socket.setEncoding('latin1')
@@ -60,8 +65,14 @@ class Redis {
   #send(command: string): Promise<string> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve)
-      this.socket.write(command, 'latin1')
+      if (this.#commands === '') process.nextTick(() => this.#write())
+      this.#commands += command
     })
+  }
+
+  #write(): void {
+    this.socket.write(this.#commands, 'latin1')
+    this.#commands = ''
   }
 
   #hear(chunk: string): void {
@@ -88,9 +99,10 @@ class Redis {
   }
 }
 
-async function measure(read: Read): Promise<number> {
+async function measure(read: Read): Promise<string> {
   const until = performance.now() + Number(ms)
   const start = performance.now()
+  const cpu = process.cpuUsage()
   let reads = 0
   const loop = async (offset: number) => {
     for (let i = offset; ; i += 7919) {
@@ -105,10 +117,19 @@ async function measure(read: Read): Promise<number> {
     }
   }
   await Promise.all(Array.from({ length: Number(parallel) }, (_, i) => loop(i)))
-  return (reads / (performance.now() - start)) * 1000
+  const rate = (reads / (performance.now() - start)) * 1000
+  const { user, system } = process.cpuUsage(cpu)
+  return `${rate} ${(user + system) / reads}`
 }
 
-void reader().then((read) => {
+void reader().then(async (read) => {
   process.stdout.write('ready\n')
-  process.stdin.on('data', () => void measure(read).then((rate) => process.stdout.write(`${rate}\n`)))
+  process.stdin.on(
+    'data',
+    () =>
+      // As long again before: what is measured has had its first look at each session.
+      void measure(read)
+        .then(() => measure(read))
+        .then((line) => process.stdout.write(`${line}\n`)),
+  )
 })

@@ -9,7 +9,7 @@ import type { Session } from '../../session-cache'
 import type { Client } from '../client'
 import type { Platform } from '../platform'
 import { startPlatform } from '../platform'
-import { eventually } from './processes'
+import { endProcesses, eventually, startTierProcess } from './processes'
 import { removeTableRooms, tableRoom } from './table-room'
 
 let platform: Platform
@@ -142,6 +142,48 @@ describe('KV4 as the last tier', () => {
     const other = manager({ token_path: 'b', cache: { directory: fresh } }, line(await start(fresh)))
     await eventually(async () => (await other.get('far-7')) === 'value 7', 'another site finds it')
     expect(await other.get('far-400')).toBe(false)
+  })
+})
+
+describe('KV4 behind a relief server only', () => {
+  afterEach(() => endProcesses())
+
+  test('takes what that server has no room for, and is asked and emptied through it', async () => {
+    const room = tableRoom()
+    const cache = { directory: room, token_path: './relay', el_count: 5 }
+    writeFileSync(
+      join(room, 'sibling.conf'),
+      JSON.stringify({ half_edge: true, port: 0, address: '127.0.0.1', cache }),
+    )
+    const relay = startTierProcess(room, 'relay.conf', {
+      edge_supported_relay: true,
+      port: 0,
+      address: '127.0.0.1',
+      path_types: {
+        auths: { relay: { proc_name: ['kv4', './sibling.conf'] }, cache: { ...cache, am_initializer: true } },
+      },
+    })
+    const { port: back } = await relay.said('listens', { tier: 'sibling' })
+    const { port } = await relay.said('listens', { tier: 'relay' })
+    const relief = startTierProcess(room, 'relief.conf', {
+      full_edge: true,
+      kv4: kv4(),
+      lru: { cache: { directory: room, token_path: './relief', el_count: 5 } },
+      message_relay: { address: '127.0.0.1', port: back, name: 'one' },
+    })
+    await relief.said('connected')
+    const box = manager(
+      { token_path: 'a', cache: { directory: room, el_count: 5 } },
+      { auth_path: 'auths', address: '127.0.0.1', port },
+    )
+    for (let i = 0; i < 40; i++) await box.set('deep-' + i, 'value ' + i)
+    for (let i = 0; i < 40; i++)
+      await eventually(async () => (await box.get('deep-' + i)) === 'value ' + i, `deep-${i} comes back`)
+    const inKv4 = async (key: string) => (await elena.get(`/_sess/session-cache/${key}?k=session`)).status
+    expect(await inKv4('deep-3')).toBe(200)
+    await box.destroy('deep-3')
+    await eventually(async () => (await inKv4('deep-3')) === 404, 'it is gone in KV4 too')
+    expect(await box.get('deep-3')).toBe(false)
   })
 })
 

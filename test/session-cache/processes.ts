@@ -8,10 +8,17 @@ import { join } from 'node:path'
 const ROOT = join(__dirname, '../..')
 const running = new Set<ChildProcess>()
 
-function start(module: string, args: readonly string[]): ChildProcess {
+/** How a process differs from the others. */
+export interface Skewed {
+  /** Its clock is so much ahead, ms. */
+  readonly skewMs?: number
+}
+
+function start(module: string, args: readonly string[], { skewMs = 0 }: Skewed = {}): ChildProcess {
   const child = fork(join(ROOT, module), args, {
     cwd: ROOT,
-    execArgv: ['-r', join(ROOT, 'scripts/typescript.js')],
+    execArgv: ['-r', join(ROOT, 'scripts/typescript.js'), '-r', join(__dirname, 'skewed-clock.ts')],
+    env: { ...process.env, SKEW_MS: String(skewMs) },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   running.add(child)
@@ -27,10 +34,15 @@ export interface TierProcess {
   log(): readonly Record<string, unknown>[]
 }
 
-export function startTierProcess(directory: string, name: string, configuration: unknown): TierProcess {
+export function startTierProcess(
+  directory: string,
+  name: string,
+  configuration: unknown,
+  skewed?: Skewed,
+): TierProcess {
   const file = join(directory, name)
   writeFileSync(file, JSON.stringify(configuration))
-  const child = start('session-cache/relay-process.ts', [file])
+  const child = start('session-cache/relay-process.ts', [file], skewed)
   const lines: Record<string, unknown>[] = []
   let rest = ''
   let errors = ''
@@ -80,8 +92,8 @@ export interface BoxProcess {
   set(key: string, value: unknown): Promise<string>
 }
 
-export async function startBoxProcess(lru: object, line?: object): Promise<BoxProcess> {
-  const child = start('test/session-cache/box-process.ts', [JSON.stringify([lru, line])])
+export async function startBoxProcess(lru: object, line?: object, skewed?: Skewed): Promise<BoxProcess> {
+  const child = start('test/session-cache/box-process.ts', [JSON.stringify([lru, line])], skewed)
   let errors = ''
   child.stderr!.on('data', (chunk) => (errors += String(chunk)))
   child.stdout!.resume()

@@ -127,6 +127,95 @@ describe('the shared table', () => {
     expect(second.count).toBe(4)
   })
 
+  test('is seen as it is by whoever has copies of its own, whatever others do', () => {
+    const directory = tableRoom()
+    const shape = { capacity: 600, agedOut: 5000 }
+    const tables = [
+      table(shape, directory),
+      ...[1, 2].map(() => new SharedTable(directory, { clock: () => now })),
+    ]
+    open.push(...tables.slice(1))
+    const model = new Map<string, string>()
+    let seed = 7
+    const random = (below: number) => (seed = (seed * 48271) % 2147483647) % below
+    for (let step = 0; step < 800; step++) {
+      const writer = tables[random(3)]!
+      const key = 'k' + random(12)
+      const put = (value: string) => void model.set(key, value)
+      switch (random(9)) {
+        case 0:
+          writer.delete(key)
+          model.delete(key)
+          break
+        case 1:
+          writer.destroy(key)
+          model.delete(key)
+          break
+        case 2:
+          writer.put({ key, value: 'put ' + step, at: writer.stamp(key), exp: 0 })
+          put('put ' + step)
+          break
+        case 3:
+          for (const { key: gone } of writer.evict(1, 0)) model.delete(gone)
+          break
+        case 4:
+          // More at once than a list of changes holds, or more writes than the list remembers.
+          if (step % 5 !== 0) break
+          if (step % 2 === 0)
+            writer.putAll(
+              Array.from({ length: 550 }, (_, i) => ({
+                key: i < 3 ? 'k' + i : 'flood' + i,
+                value: 'flood ' + step,
+                at: writer.stamp('k' + i),
+                exp: 0,
+              })),
+            )
+          else for (let i = 0; i < 1100; i++) writer.set('k' + (i % 3), 'flood ' + step)
+          for (let i = 0; i < 3; i++) model.set('k' + i, 'flood ' + step)
+          for (const each of tables) for (let i = 3; i < 550; i++) each.delete('flood' + i)
+          break
+        default:
+          writer.set(key, 'set ' + step)
+          put('set ' + step)
+      }
+      // Copies are held against the table when the clock has moved on by a ms.
+      const then = Date.now()
+      while (Date.now() === then);
+      for (const each of tables) {
+        expect(each.get(key) ?? undefined).toBe(model.get(key))
+        const other = 'k' + random(12)
+        expect(each.get(other) ?? undefined).toBe(model.get(other))
+      }
+    }
+    expect(model.size).toBeGreaterThan(3)
+  })
+
+  test('notes a use once for all who have copies', () => {
+    const directory = tableRoom()
+    const one = new SharedTable(directory, { shape: SHAPE, touchMs: 100, clock: () => now })
+    const two = new SharedTable(directory, { touchMs: 100, clock: () => now })
+    open.push(one, two)
+    for (const key of ['a', 'b', 'c']) one.set(key, key)
+    for (const each of [one, two]) expect(each.get('a')).toBe('a')
+    now += 150
+    for (const each of [one, two]) {
+      expect(each.get('a')).toBe('a')
+      each.flush()
+    }
+    expect(one.set('d', 'd').out.map(({ key }) => key)).toEqual(['b'])
+  })
+
+  test('stamps what it is told of a clock that is ahead, and what its own sets after it', () => {
+    const t = table({ capacity: 10 })
+    t.put({ key: 'k', value: 'from ahead', at: now + 5000, exp: 0 })
+    const { session } = t.set('other', 'here')
+    expect(session.at).toBeGreaterThan(now + 5000)
+    expect(session.at).toBeLessThan(now + 5001)
+    expect(t.stamp('k')).toBeGreaterThan(session.at)
+    now += 6000
+    expect(t.set('later', 'x').session.at).toBe(now)
+  })
+
   test('lies in a directory that nobody else can reach', () => {
     const base = tableRoom()
     const place = { directory: base, seed: 5 }

@@ -1,4 +1,4 @@
-import type { BoxProcess, TierProcess } from './processes'
+import type { BoxProcess, Skewed, TierProcess } from './processes'
 import { endProcesses, eventually, freePort, kill, startBoxProcess, startTierProcess } from './processes'
 import { removeTableRooms, tableRoom } from './table-room'
 
@@ -70,21 +70,27 @@ async function startRelief(
   port: number,
   kind: string,
   cache: object = {},
+  skewed: Skewed = {},
 ): Promise<TierProcess> {
-  const relief = startTierProcess(room, `${name}.conf`, {
-    lru: {
-      manage_section: true,
-      cache: { directory: room, token_path: `./${name}.conf`, seed: 9849381, ...cache },
+  const relief = startTierProcess(
+    room,
+    `${name}.conf`,
+    {
+      lru: {
+        manage_section: true,
+        cache: { directory: room, token_path: `./${name}.conf`, seed: 9849381, ...cache },
+      },
+      message_relay: {
+        auth_path: 'auths',
+        age_or_replica: kind,
+        address: '127.0.0.1',
+        port,
+        name,
+        reconnect_ms: 200,
+      },
     },
-    message_relay: {
-      auth_path: 'auths',
-      age_or_replica: kind,
-      address: '127.0.0.1',
-      port,
-      name,
-      reconnect_ms: 200,
-    },
-  })
+    skewed,
+  )
   await relief.said('connected')
   return relief
 }
@@ -199,6 +205,35 @@ describe('two boxes and a relay', () => {
     expect(again['pid']).not.toBe(first)
     await kill(world.relay.child, 'SIGTERM')
     await eventually(async () => !isAlive(again['pid'] as number), 'it is stopped with its parent')
+  })
+})
+
+describe('clocks that differ by hours', () => {
+  const HOUR = 3600_000
+
+  test('lose no session and no change, and every life ends when it should', async () => {
+    const world = await startRelayAndSibling({ el_count: 20 })
+    await startRelief('one', world.siblingPort, 'replicating', {}, { skewMs: -2 * HOUR })
+    const a = await startBoxProcess(lru('a', { el_count: 20 }), line(world.port), { skewMs: HOUR })
+    const b = await startBoxProcess(lru('b', { el_count: 20 }), line(world.port), { skewMs: -HOUR })
+    // Half a life lies between the clocks several times over.
+    await a.call('set', 's', 'one', HOUR / 2)
+    await eventually(async () => (await b.get('s')) === 'one', 'b has what a has set')
+    await b.call('set', 's', 'two', HOUR / 2)
+    await eventually(async () => (await a.get('s')) === 'two', 'a has the change of b')
+    await a.call('set', 's', 'three', HOUR / 2)
+    await eventually(async () => (await b.get('s')) === 'three', 'b has the change of a')
+    await b.call('destroy', 's')
+    await eventually(async () => (await a.get('s')) === false, 'what b destroyed is gone on a')
+
+    await b.call('set', 'short', 'x', 2000)
+    await a.call('set', 'long', 'x', HOUR / 2)
+    expect(await a.get('short')).toBe('x')
+    // Put out of the relay and of both boxes, by b: it is with the relief server, whose clock is wrong too.
+    await b.call('set_many', 'k', 60)
+    await eventually(async () => (await a.get('long')) === 'x', 'it is found with the relief server')
+    await eventually(async () => (await a.get('short')) === false, 'its life ends on a')
+    expect(await b.get('short')).toBe(false)
   })
 })
 

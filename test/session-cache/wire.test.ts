@@ -1,11 +1,11 @@
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SessionCacheManager, startTier } from '../../session-cache'
-import type { LruConf, RunningTier } from '../../session-cache'
+import type { LRUManager, LruConf, RunningTier } from '../../session-cache'
 import { FrameReader } from '../../session-cache/frames'
 import { eventually } from './processes'
 import { removeTableRooms, tableRoom } from './table-room'
@@ -91,10 +91,12 @@ class RawClient {
   /** The bytes that came, once they are these many frames. */
   async frames(count: number): Promise<string> {
     const limits = { bytes: 1e6, depth: 64 }
-    await eventually(
-      async () => new FrameReader(limits).push(Buffer.from(this.text)).length >= count,
-      `${count} frames: ${this.text}`,
-    )
+    const late = Date.now() + 10_000
+    while (new FrameReader(limits).push(Buffer.from(this.text)).length < count) {
+      if (Date.now() > late) throw new Error(`not ${count} frames: ${this.text}`)
+      const more = new Promise((resolve) => this.socket.once('data', resolve))
+      await Promise.race([more, new Promise((resolve) => setTimeout(resolve, 100))])
+    }
     return this.text
   }
 }
@@ -132,7 +134,7 @@ describe('a client of the original', () => {
     const { port } = await start('relay.conf', relayConf())
     const client = await RawClient.connect(port)
     const bytes = Buffer.from(SUBSCRIPTIONS + SET + NEED)
-    for (let at = 1; at < bytes.length; at += 5) {
+    for (let at = 1; at < bytes.length; at++) {
       client.text = ''
       client.send(bytes.subarray(0, at))
       await new Promise((resolve) => setImmediate(resolve))
@@ -255,6 +257,27 @@ describe('a sibling', () => {
 })
 
 describe('the manager', () => {
+  test('puts out by eviction_schedule what was not used for long, so many at a time', async () => {
+    const alone = new SessionCacheManager({
+      manage_section: true,
+      token_path: 'scheduled',
+      cache: { directory: room, evictions_timeout: false },
+      // Spelt as in the original, and as text, as its files have it.
+      eviction_schedule: { time_sfhit: '1000', max_evicts: '4', intrerval: '40' },
+    })
+    managers.push(alone)
+    const lru = alone.get_LRUManager() as LRUManager
+    const rounds: number[] = []
+    lru.on_eviction((sessions) => rounds.push(sessions.length))
+    for (let i = 0; i < 10; i++) await alone.set('k' + i, 'v')
+    expect(await alone.get('k0')).toBe('v')
+    await eventually(async () => lru.table.count === 0, 'all have left')
+    expect(Math.max(...rounds)).toBe(4)
+    expect(rounds.reduce((sum, n) => sum + n)).toBe(10)
+    await alone.set('new', 'v')
+    expect(await alone.get('new')).toBe('v')
+  })
+
   test('sends what the original sends, with a hash that is one', async () => {
     const seen: string[] = []
     const { createServer } = await import('node:net')
@@ -365,6 +388,89 @@ describe('the manager', () => {
   })
 })
 
+describe('a line', () => {
+  test('over a socket of the file system goes through all tiers', async () => {
+    const path = './relay.sock'
+    writeFileSync(
+      join(room, 'relief.conf'),
+      JSON.stringify({
+        full_edge: true,
+        lru: { cache: { directory: room, token_path: './relief' } },
+        message_relay: { uds_path: './sibling.sock', name: 'one' },
+      }),
+    )
+    await start('sibling.conf', {
+      half_edge: true,
+      uds_path: './sibling.sock',
+      cache: { directory: room, am_initializer: true, token_path: './sibling' },
+    })
+    tiers.push(await startTier(join(room, 'relief.conf'), log))
+    const relay = await start('relay.conf', relayConf({ uds_path: path }))
+    expect(relay.path).toBe(join(room, 'relay.sock'))
+    expect(statSync(relay.path!).mode & 0o777).toBe(0o600)
+    const line = { uds_path: join(room, 'relay.sock') }
+    const [a, b] = [manage('a', 1, line), manage('b', 1, line)]
+    await a.set('k', 'over a socket')
+    expect(await b.get('k')).toBe('over a socket')
+    const behind = manage('c', 1, { uds_path: join(room, 'sibling.sock') })
+    await behind.set('k', 'v')
+    expect(await manage('d', 1, { uds_path: join(room, 'sibling.sock') }).get('k')).toBe('v')
+    // Of a server that runs it is taken from nobody; of one that was killed it is.
+    await expect(start('second.conf', relayConf({ uds_path: path }))).rejects.toThrow('EADDRINUSE')
+    expect(await b.get('k')).toBe('over a socket')
+    const stale = join(room, 'stale.sock')
+    spawnSync(process.execPath, [
+      '-e',
+      `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 'SIGKILL'))`,
+    ])
+    expect(statSync(stale).isSocket()).toBe(true)
+    await start('third.conf', relayConf({ uds_path: stale }))
+    await manage('e', 1, { uds_path: stale }).set('k', 'v')
+  })
+
+  test('tells everything, however much is set at once', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const a = manage('a', port, { max_pending: 20 })
+    await Promise.all(Array.from({ length: 300 }, (_, i) => a.set('k' + i, 'v' + i)))
+    await a.destroy('k0')
+    const client = await RawClient.connect(port)
+    await eventually(async () => {
+      client.text = ''
+      client.send('{"_tx_op":"G","key":"k299","_m_path":"auths","_response_id":1}')
+      return (await client.frames(1)).includes('"data":"v299"')
+    }, 'the last one is told')
+    for (let i = 1; i < 300; i++) {
+      client.text = ''
+      client.send(`{"_tx_op":"G","key":"k${i}","_m_path":"auths","_response_id":1}`)
+      expect(await client.frames(1)).toContain(`"data":"v${i}"`)
+    }
+  })
+
+  test('to a relay that falls silent ends, and is made anew', async () => {
+    let connections = 0
+    const { createServer } = await import('node:net')
+    const server = createServer((socket) => {
+      sockets.push(socket)
+      const silent = ++connections === 1
+      socket.on('data', (chunk) => {
+        for (const frame of new FrameReader({ bytes: 1e6, depth: 9 }).push(chunk))
+          if (!silent || frame['_ps_op'] === 'sub')
+            socket.write(`{"_response_id":${String(frame['_response_id'])},"msg":"OK"}`)
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as { port: number }
+    const a = manage('a', port, { timeout_ms: 100 })
+    await eventually(async () => {
+      await a.set('k', 'v')
+      return connections === 2
+    }, 'a second line is made')
+    expect(await a.get('k')).toMatch(/^v/)
+    await a.close()
+    await new Promise((resolve) => server.close(resolve))
+  })
+})
+
 describe('who may speak', () => {
   const SECRET = 'a secret of these tests'
 
@@ -448,6 +554,12 @@ describe('who may speak', () => {
     plain.send(NEED)
     await eventually(async () => plain.ended, 'a client without TLS is sent away')
     rmSync(keys, { recursive: true })
+    // One who never says anything keeps no tier from ending.
+    const mute = await RawClient.connect(port)
+    const began = performance.now()
+    await tiers.pop()!.close()
+    expect(performance.now() - began).toBeLessThan(8000)
+    await eventually(async () => mute.ended, 'the mute one ends with the tier')
   })
 })
 

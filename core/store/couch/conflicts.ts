@@ -9,13 +9,14 @@ import type { CouchLog } from './log'
 const MOST_ATTEMPTS = 20
 
 /**
- * In a cluster two nodes of CouchDB can each let in a version under the same id while they do not hear each other.
- * One branch wins, the other is hidden, and both may have been acknowledged. Whoever reads the feed sees the branches
- * and appends what was hidden as a version of its own, with `lost` naming the number it was written as; then the
- * hidden revision is deleted. If something was written meanwhile, that is appended again behind it, so that a later
- * value stays the latest.
+ * In a cluster two nodes of CouchDB can each let in a version under the same id while they do not hear each other, and
+ * so can two sites that replicate. One branch wins, the other is hidden, and both may have been acknowledged. Whoever
+ * reads the feed sees the branches and appends what was hidden as a version of its own, with `lost` naming the number it
+ * was written as; then the hidden revision is deleted. The newest by the time of its writing stays the latest: if that
+ * is another one, it is appended again behind.
  *
- * A version appended so carries the nonce of the hidden one: of several nodes that see the branches, one appends.
+ * A version appended so carries the nonce of the one that it repeats: of several nodes that see the branches one appends,
+ * and what two sites have appended, each for itself, is known for the same when they meet.
  * Other documents have nothing to save: branches of a sample are the same sample, of a current entry the winner is
  * current, and what pruning writes it derives again.
  */
@@ -60,21 +61,24 @@ export class ConflictMender {
 
   async #append(address: Address, lost: number, hidden: VersionDocument): Promise<void> {
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const { start, end } = Ids.versions(address, lost)
-      const [later] = await this.database.queryDocs<VersionDocument>([
+      const { start, end } = Ids.versions(address, lost - 1)
+      const [rows] = await this.database.queryDocs<VersionDocument>([
         { startkey: start, endkey: end, include_docs: true },
       ])
-      const since = later!.flatMap(({ doc }) => (doc ? [doc] : []))
-      if (since.some(({ w }) => w !== undefined && w === hidden.w)) return
+      // The winner of the number, and what was written since.
+      const kept = rows!.flatMap(({ doc }) => (doc ? [doc] : []))
+      if (kept.some(({ w }) => w !== undefined && w === hidden.w)) return
       const [head] = await this.heads.read([{ address, kind: 'versioned' }])
-      if (head === undefined || head.version.n !== (since.at(-1)?.n ?? lost)) continue
+      if (head === undefined || head.version.n !== (kept.at(-1)?.n ?? lost)) continue
       const appended = follow(head.version, versionOf(hidden), Date.now())
       if (appended === undefined) return
       const documents = [
-        { ...appending(address, appended, head.version, hidden.w ?? this.writer), lost },
-        ...(since.length === 0 ? [] : restored(head.version, appended)).map((version) =>
-          appending(address, version, appended, `${this.writer}r${version.n}`),
-        ),
+        {
+          ...appending(address, appended, head.version, hidden.w ?? this.writer),
+          lost,
+          was: writtenAt(hidden),
+        },
+        ...restored(address, kept, hidden, appended),
       ]
       const { results } = await this.database.bulk(documents.slice(0, 1))
       if (results[0]!.rev === undefined || results[0]!.error !== undefined) continue
@@ -94,10 +98,27 @@ function follow(head: Version, hidden: Version, now: number): Version | undefine
   return { ...hidden, n: head.n + 1, at: Math.max(now, head.at), op }
 }
 
-/** What was the latest, behind what was appended. */
-function restored(head: Version, appended: Version): readonly Version[] {
-  const again = follow(appended, head, appended.at)
-  return again === undefined ? [] : [again]
+/** The newest of what was there, behind what was appended; nothing if that is the newest itself. */
+function restored(
+  address: Address,
+  kept: readonly VersionDocument[],
+  hidden: VersionDocument,
+  appended: Version,
+): readonly VersionDocument[] {
+  let newest: VersionDocument | undefined
+  for (const document of kept)
+    if (newest === undefined || writtenAt(document) >= writtenAt(newest)) newest = document
+  if (newest === undefined || writtenAt(newest) < writtenAt(hidden)) return []
+  // Of the same instant: what came behind the number that they fought for has seen its winner.
+  if (writtenAt(newest) === writtenAt(hidden) && kept.length === 1) return []
+  const again = follow(appended, versionOf(newest), appended.at)
+  if (again === undefined) return []
+  const w = `${newest.w ?? ''}r${again.n}`
+  return [{ ...appending(address, again, appended, w), was: writtenAt(newest) }]
+}
+
+function writtenAt({ was, at }: VersionDocument): number {
+  return was ?? at
 }
 
 function appending(address: Address, version: Version, before: Version, w: string): VersionDocument {

@@ -29,8 +29,10 @@ export interface VersionDocument extends StoredDocument, SecondaryKeys {
   readonly mark?: string
   /** The version before had an `exp`: the view must emit this one. */
   readonly renews?: true
-  /** A branch of version `lost` that a cluster's conflict hid, appended again as this one. */
+  /** A branch of version `lost` that a conflict hid, appended again as this one. */
   readonly lost?: number
+  /** Of a version that was appended again: when it was first written. */
+  readonly was?: number
 }
 
 export interface SampleDocument extends StoredDocument {

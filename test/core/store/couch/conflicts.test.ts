@@ -113,11 +113,45 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
     ])
   })
 
+  test.each([
+    ['older than what won', [10], 5, ['at 10', 'hidden at 5', 'at 10']],
+    ['newer than what won', [10], 15, ['at 10', 'hidden at 15']],
+    ['newer than what was written meanwhile', [10, 20], 25, ['at 10', 'at 20', 'hidden at 25']],
+    ['between', [10, 20], 15, ['at 10', 'at 20', 'hidden at 15', 'at 20']],
+    [
+      'older than what won, which is newer than what followed',
+      [30, 20],
+      25,
+      ['at 30', 'at 20', 'hidden at 25', 'at 30'],
+    ],
+  ])('the newest stays the latest: what was hidden is %s', async (_name, times, hidden, expected) => {
+    const versions = await mended(async (bucket) => {
+      for (const [i, time] of times.entries())
+        await storeAll(bucket, [put(at, version(i + 1, `at ${time}`, { at: time }))])
+      await branch(version(1, `hidden at ${hidden}`, { at: hidden }))
+    })
+    expect(versions.map(({ v }) => v)).toEqual(expected)
+  })
+
+  test('a removal is as new as it is', async () => {
+    const versions = await mended(async (bucket) => {
+      await storeAll(bucket, [put(at, version(1))])
+      await storeAll(bucket, [put(at, version(2, 'winner', { at: 100 }))])
+      await branch(version(2, null, { op: 'delete', at: 50 }))
+    })
+    expect(versions.map(({ v, op }) => [v, op])).toEqual([
+      ['value 1', 'create'],
+      ['winner', 'update'],
+      [null, 'delete'],
+      ['winner', 'create'],
+    ])
+  })
+
   test('the time of what is appended is not before the latest', async () => {
     const future = Date.now() + 3_600_000
     const versions = await mended(async (bucket) => {
       await storeAll(bucket, [put(at, version(1, 'winner', { at: future }))])
-      await branch(version(1, 'hidden'))
+      await branch(version(1, 'hidden', { at: future }))
     })
     expect(versions.map(({ v, at: time }) => [v, time])).toEqual([
       ['winner', future],
