@@ -296,7 +296,7 @@ export function createHttp({
     const failed = (error: Kv4Error) =>
       log[STREAM_LOG[error.code] ?? 'warn'](
         { requestId: exchange.id, code: error.code, service: exchange.call?.bound.service.name, err: error },
-        'a stream was ended',
+        'a stream failed',
       )
     void sendEventStream(response, stream, {
       streams,

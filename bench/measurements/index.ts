@@ -11,6 +11,7 @@ import { sessionCache } from './session-cache'
 import { stats } from './stats'
 import { signal } from './signal'
 import { tenants } from './tenants'
+import { watch } from './watch'
 
 /** In the order of the table. */
 export const MEASUREMENTS: readonly Measurement[] = [
@@ -23,6 +24,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   couch,
   registry,
   signal,
+  watch,
   form,
   json,
   sessionCache,

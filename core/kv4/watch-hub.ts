@@ -212,8 +212,7 @@ export class WatchHub {
     const { layer, path, key, depth } = filter
     if (path === undefined || path === Path.root) {
       if (depth !== 0 || layer === undefined) return { index: undefined, id: '' }
-    } else if (layer === undefined || depth !== 0)
-      return { index: this.#byTree as Map<string, Set<Subscription>>, id: path }
+    } else if (layer === undefined || depth !== 0) return { index: this.#byTree, id: path }
     const place = { layer, path: path ?? Path.root }
     if (key !== undefined) return { index: this.#byAddress, id: addressId({ ...place, key }) }
     return { index: this.#byPlace, id: placeId(place) }
