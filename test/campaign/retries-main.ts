@@ -6,12 +6,14 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       requests: { type: 'string', default: '30000' },
+      /** Most milliseconds between kills. */
+      longest: { type: 'string', default: '10000' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     },
   })
   const seed = Number(values.seed)
   process.stdout.write(`${values.requests} requests, a third of their connections cut, seed ${seed}\n`)
-  const server = await startMortalServer({ seed, cut: 0.33, longest: 3_000 })
+  const server = await startMortalServer({ seed, cut: 0.33, longest: Number(values.longest) })
   const result = await runRetryCampaign({
     ways: [server.unreliable],
     reader: server.reader,

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { Client, type Versioned } from '../client'
 import { FaultProxy } from '../couchdb/fault-proxy'
+import { Kv4Error } from '../../core'
+import type { BucketStore } from '../../core/store/store'
+import { PROTOCOL_SERVER, startNodes } from '../campaign/nodes'
 import { startPlatform, type Platform } from '../platform'
 
 let platform: Platform
@@ -94,7 +97,9 @@ test('a secret that is shown once is shown to him who asks again, and is not in 
   expect((await ask()).secret).toBe(secret)
   expect((await platform.as('elena#rose', secret).get('/_ns')).status).toBe(200)
   const bucket = platform.engine.bucket('$elena' as never)
-  const stored = JSON.stringify((await bucket.entries({ layer: '^requests', path: '/' } as never)).items)
+  const { items } = await bucket.entries({ layer: '^requests', path: '/' } as never)
+  for (const { version } of items) expect(version.exp).toBeCloseTo(Date.now() + 24 * 3600 * 1000, -5)
+  const stored = JSON.stringify(items)
   expect(stored).toContain('"answer"')
   for (const hidden of [secret, 'a-key-that-nobody-guesses', 'r@async.cl'])
     expect(stored).not.toContain(hidden)
@@ -132,3 +137,81 @@ test('a request whose answer was lost on its way is carried out once', async () 
   const found = (await rows('cut')).map((row) => (row as unknown[])[2])
   expect(found).toEqual(Array.from({ length: 60 }, (_, i) => 59 - i))
 })
+
+/** Does it to the first commit of a bucket that carries this value. */
+function once(
+  value: string,
+  spoil: (commit: () => ReturnType<BucketStore['commit']>) => ReturnType<BucketStore['commit']>,
+) {
+  let done = false
+  return (bucket: BucketStore): BucketStore => {
+    const commit = bucket.commit.bind(bucket)
+    bucket.commit = async (writes) => {
+      const meant = writes.some((write) => write.kind === 'versioned' && write.version.v === value)
+      if (done || !meant) return commit(writes)
+      done = true
+      return spoil(() => commit(writes))
+    }
+    return bucket
+  }
+}
+
+test('a write that the store did not confirm is found by the next attempt', async () => {
+  const nodes = await startNodes({
+    seed: 1,
+    spoil: once('unconfirmed', async (commit) => {
+      await commit()
+      throw new Kv4Error('store_unavailable', { retryAfter: 1 })
+    }),
+  })
+  try {
+    const [client] = nodes.clients
+    const key = keyed()
+    const ask = () => client!.put<unknown>('/_data/i', { k: 'k', v: 'unconfirmed' }, key)
+    expect(await client!.error(ask())).toBe('503 store_unavailable')
+    await client!.ok(client!.put('/_data/i', { k: 'k', v: 'meanwhile' }))
+    const { status, headers } = await ask()
+    expect([status, headers.get('etag')]).toEqual([201, '"v1"'])
+    expect(await client!.ok(client!.get<unknown[]>('/_data/i?k=k&time_series=1'))).toHaveLength(2)
+  } finally {
+    await nodes.close()
+  }
+})
+
+test('a request that is under way on another node is told to come again', async () => {
+  let go = () => {}
+  const gate = new Promise<void>((resolve) => (go = resolve))
+  let arrived = () => {}
+  const held = new Promise<void>((resolve) => (arrived = resolve))
+  const hold = once('slow', async (commit) => {
+    arrived()
+    await gate
+    return commit()
+  })
+  const nodes = await startNodes({
+    couch: { nodes: 2, url: PROTOCOL_SERVER },
+    seed: 1,
+    spoil: (bucket, node) => (node === 0 ? hold(bucket) : bucket),
+  })
+  try {
+    const [a, b] = nodes.clients
+    const key = keyed()
+    const ask = (client: Client) => client.put('/_data/i', { k: 'k', v: 'slow' }, key)
+    const first = ask(a!)
+    await held
+    const early = await ask(b!)
+    expect([early.status, early.body.v, early.headers.get('retry-after')]).toEqual([
+      409,
+      'idempotency_in_progress',
+      '1',
+    ])
+    go()
+    const { status, body } = await first
+    expect(status).toBe(201)
+    expect((await ask(b!)).body).toEqual(body)
+    expect(await b!.ok(b!.get<unknown[]>('/_data/i?k=k&time_series=1&consistent=1'))).toHaveLength(1)
+  } finally {
+    go()
+    await nodes.close()
+  }
+}, 60_000)
