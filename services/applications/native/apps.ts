@@ -1,7 +1,7 @@
 import { Kv4Error, Path } from '../../../core'
 import { route, type Route } from '../../module'
 import type { Documents } from '../documents'
-import { APPS_PLACE, appAddress } from '../places'
+import { APPS, APPS_PLACE, appAddress } from '../places'
 import {
   EntryBody,
   ReadQuery,
@@ -36,6 +36,10 @@ export function apps(documents: Documents, requireVer: boolean): readonly Route[
       summary:
         'The application `k`, `at` an instant too; without `k` all names, `as=values` all descriptions. `time_series=1`: the history, within `gs` and `ge`.',
       input: { query: ReadQuery },
+      watch({ path }) {
+        requireRoot(path)
+        return { layer: APPS, depth: 0 }
+      },
       async run(request) {
         requireRoot(request.path)
         const { k } = request.query

@@ -41,6 +41,10 @@ export function hosts(documents: Documents, requireVer: boolean): readonly Route
       summary:
         'The host `k` of the service (the path), `at` an instant too; without `k` the names of its hosts, `as=values` their descriptions, `master=1` the one that leads. Without a path the services. `time_series=1`: the history, within `gs` and `ge`.',
       input: { query: Query },
+      watch({ path }) {
+        if (path !== Path.root) placeOf(path)
+        return { layer: HOSTS }
+      },
       async run(request) {
         const { bucket, path, query } = request
         const { k, master } = query
