@@ -44,6 +44,22 @@ const EVERYWHERE: readonly (readonly [name: string, meaning: string])[] = [
   ['ttl', 'Seconds until the entry lapses.'],
 ]
 
+const HEADERS: readonly (readonly [name: string, meaning: string])[] = [
+  [
+    'If-Match',
+    'The write happens only to this version (its ETag), or with `*` only to an entry that is there.',
+  ],
+  [
+    'If-None-Match',
+    'Of a write `*`: only where there is nothing. Of a GET an ETag: 304 while it is still that version.',
+  ],
+  [
+    'Idempotency-Key',
+    'Of a write: carried out once, however often it comes within 24 h, and answered as the first time.',
+  ],
+  ['X-Request-Id', "Is the answer's too, and names the call in the log."],
+]
+
 /** docs/routes.md: every route of the catalogue, with its access and its parameters. */
 export const routes: Page = {
   file: 'routes.md',
@@ -60,6 +76,11 @@ export const routes: Page = {
       table(
         ['Name', 'Meaning'],
         EVERYWHERE.map(([name, meaning]) => [name.replaceAll(/\w+/g, '`$&`'), meaning]),
+      ),
+      'Headers of requests:\n',
+      table(
+        ['Header', 'Meaning'],
+        HEADERS.map(([name, meaning]) => [`\`${name}\``, meaning]),
       ),
       ...services.map(describeService),
       ...mounts.map(describeMount),
