@@ -17,14 +17,36 @@ export class GatewayError extends Error {
   }
 }
 
-async function call(gateway: Gateway, method: string, target: string): Promise<string> {
+/** What a call answered: its `v`, and the cursor of the next page where there is one. */
+export interface GatewayAnswer {
+  readonly v: unknown
+  readonly next?: string
+}
+
+/** Makes a call in the account's name. @throws GatewayError for an answer that is an error; what `fetch` throws */
+export async function call(
+  gateway: Gateway,
+  method: string,
+  target: string,
+  body?: object,
+): Promise<GatewayAnswer> {
   const login = new TextEncoder().encode(`${gateway.user}:${gateway.secret}`)
   const response = await fetch(gateway.url.replace(/\/+$/, '') + target, {
     method,
-    headers: { Authorization: 'Basic ' + btoa(String.fromCharCode(...login)) },
+    headers: {
+      Authorization: 'Basic ' + btoa(String.fromCharCode(...login)),
+      ...(body !== undefined && { 'Content-Type': 'application/json' }),
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   })
-  const { v, s } = (await response.json()) as { readonly v: unknown; readonly s: string }
-  if (s !== 'ok' || typeof v !== 'string') throw new GatewayError(String(v), response.status)
+  const { v, s, next } = (await response.json()) as GatewayAnswer & { readonly s: string }
+  if (s !== 'ok') throw new GatewayError(String(v), response.status)
+  return next === undefined ? { v } : { v, next }
+}
+
+async function callForText(gateway: Gateway, method: string, target: string): Promise<string> {
+  const { v } = await call(gateway, method, target)
+  if (typeof v !== 'string') throw new GatewayError(String(v), 200)
   return v
 }
 
@@ -40,10 +62,10 @@ export function requestToken(
   user: string,
   expire: number,
 ): Promise<string> {
-  return call(gateway, 'PUT', target('_token', channel, { k: user, expire: String(expire) }))
+  return callForText(gateway, 'PUT', target('_token', channel, { k: user, expire: String(expire) }))
 }
 
 /** The base of the websocket's URL. */
 export function requestHost(gateway: Gateway, channel: string, user: string): Promise<string> {
-  return call(gateway, 'GET', target('_host', channel, { type: 'signal', k: user }))
+  return callForText(gateway, 'GET', target('_host', channel, { type: 'signal', k: user }))
 }

@@ -1,7 +1,9 @@
-/** Signalling for browsers and Node: `kv4/client`. */
+/** Signalling and watching for browsers and Node: `kv4/client`. */
 export { GatewayError, requestHost, requestToken } from './gateway'
 export type { Gateway } from './gateway'
 export { SignalClient } from './signal-client'
 export type { SignalAccess, SignalOptions } from './signal-client'
 export type { SignalEvents, SignalMessage } from './signal-events'
+export { watchChanges } from './watch'
+export type { Change, WatchOptions, WatchedChange } from './watch'
 export type { WebSocketClass, WebSocketLike } from './web-socket'

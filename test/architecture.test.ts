@@ -30,7 +30,7 @@ const MAY: Readonly<Record<Room, { readonly rooms: readonly Room[]; readonly typ
   cli: { rooms: ['cli', 'server', 'services', 'auth', 'core', 'session-cache'] },
   client: { rooms: ['client'] },
   // A library of its own, for other processes too.
-  'session-cache': { rooms: ['session-cache', 'core'] },
+  'session-cache': { rooms: ['session-cache', 'core', 'client'] },
   // Programs of their own: they know what is published to them.
   examples: { rooms: ['examples', 'service', 'client', 'session-cache'] },
   docs: { rooms: ['docs', 'server', 'services', 'auth', 'core'] },

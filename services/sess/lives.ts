@@ -96,7 +96,7 @@ export class Lives {
    * @throws bad_ttl, locked
    */
   async enter(bucket: Bucket, session: Path, asked: number | undefined, by: string): Promise<Entrance> {
-    if (asked !== undefined && !(asked > 0 && asked <= MOST_TTL_MS)) throw new Kv4Error('bad_ttl')
+    if (asked !== undefined) checkTtl(asked)
     const settings = await settingsOf(bucket)
     const wanted = asked ?? settings.ttl
     if (wanted === undefined && !(await this.#inUse(bucket))) return FREE
@@ -115,6 +115,12 @@ export class Lives {
       await sleep(Math.random() * PAUSE_MS)
     }
     throw new Kv4Error('locked', { retryAfter: 1 })
+  }
+
+  /** The session lives so long from now. false: it has no life to prolong. @throws bad_ttl, locked */
+  async touch(bucket: Bucket, session: Path, ttl: number, by: string): Promise<boolean> {
+    checkTtl(ttl)
+    return renew(bucket, session, ttl, by)
   }
 
   /** After a document was removed: a session without documents is over, and the next under its name begins anew. */
@@ -202,6 +208,10 @@ async function stateOf(bucket: Bucket, session: Path, consistent: boolean): Prom
   if (version === undefined) return { kind: 'none' }
   const life = version.v as unknown as Life
   return { kind: life.until > Date.now() ? 'live' : 'lapsed', life, version }
+}
+
+function checkTtl(ms: number): void {
+  if (!(ms > 0 && ms <= MOST_TTL_MS)) throw new Kv4Error('bad_ttl')
 }
 
 function newLife(ttl: number, { longest }: Settings): Life {

@@ -144,6 +144,11 @@ export class Sessions {
     throw new Kv4Error('locked', { retryAfter: 1 })
   }
 
+  /** Prolongs the session, and changes nothing in it. @throws not_found for one without a life; bad_ttl, locked */
+  async touch(bucket: Bucket, session: Path, ttl: number, by: string): Promise<void> {
+    if (!(await this.lives.touch(bucket, session, ttl, by))) throw new Kv4Error('not_found')
+  }
+
   /** false: it was not there. @throws what the condition says */
   async remove(
     bucket: Bucket,

@@ -27,8 +27,14 @@ export function sentDocument(body: DocumentBody): SentDocument {
   if (body.v === undefined) throw new Kv4Error('value_missing')
   if (!isJsonObject(body.v as Json)) throw new Kv4Error('root_must_be_object')
   const document = body.v as JsonObject
-  const { ttl } = body
-  if (ttl === undefined || ttl === null) return { key, document }
+  const ttl = timeToLive(body)
+  return { key, document, ...(ttl !== undefined && { ttl }) }
+}
+
+/** Seconds to milliseconds. @throws bad_ttl */
+export function timeToLive(body: DocumentBody): number | undefined {
+  const ttl = body?.ttl
+  if (ttl === undefined || ttl === null) return undefined
   if (typeof ttl !== 'number') throw new Kv4Error('bad_ttl')
-  return { key, document, ttl: Math.ceil(ttl * 1000) }
+  return Math.ceil(ttl * 1000)
 }

@@ -4,7 +4,7 @@ import { Reply, route, type Route } from '../../module'
 import { splitVer, withVer } from '../../ver'
 import { SESSIONS, sessionPath } from '../places'
 import type { Sessions } from '../sessions'
-import { DocumentBody, sentDocument } from './document-body'
+import { DocumentBody, sentDocument, timeToLive } from './document-body'
 
 export function put(sessions: Sessions, requireVer: boolean): Route {
   return write('PUT', 'Replaces the whole namespace `k` of the session, or creates it; `ttl` in seconds.', {
@@ -13,13 +13,26 @@ export function put(sessions: Sessions, requireVer: boolean): Route {
   })
 }
 
-/** Under KV4_REQUIRE_VER too without a `_ver_`: what it does not name it cannot overwrite. */
+/**
+ * Under KV4_REQUIRE_VER too without a `_ver_`: what it does not name it cannot overwrite. With nothing but a ttl it changes
+ * no namespace, but how long the session lives.
+ */
 export function patch(sessions: Sessions): Route {
-  return write(
+  const change = write(
     'PATCH',
-    'Changes single properties of the namespace `k`: `v` is a JSON merge patch (RFC 7396), null removes.',
+    'Changes single properties of the namespace `k`: `v` is a JSON merge patch (RFC 7396), null removes. With `ttl` alone the session lives so long from now: 1.',
     { store: (...sent) => sessions.patch(...sent), requireVer: false },
   )
+  return {
+    ...change,
+    async run(request) {
+      const body = request.body as DocumentBody
+      const ttl = body?.k === undefined && body?.v === undefined ? timeToLive(body) : undefined
+      if (ttl === undefined) return change.run(request)
+      await sessions.touch(request.bucket, sessionPath(request.path), ttl, request.principal.login)
+      return 1
+    },
+  }
 }
 
 function write(

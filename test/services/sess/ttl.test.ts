@@ -23,10 +23,10 @@ async function isGone(at: string): Promise<void> {
 
 test('a session with a ttl is absent as soon as it has lapsed, with all that was written into it', async () => {
   const at = fresh()
-  await api.ok(api.put(at, { k: 'a', v: { n: 1 }, ttl: 0.5 }))
+  await api.ok(api.put(at, { k: 'a', v: { n: 1 }, ttl: 1.5 }))
   await api.ok(api.put(at, { k: 'b', v: { n: 2 } }))
   expect(await api.ok(api.get(at))).toMatchObject({ a: { n: 1 }, b: { n: 2 } })
-  await sleep(550)
+  await sleep(1_600)
   await isGone(at)
   expect(await api.error(api.delete(`${at}?k=b`))).toBe('404 not_found')
   expect(await api.ok(api.delete(at))).toBe(0)
