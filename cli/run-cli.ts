@@ -10,6 +10,7 @@ import { registryCommands } from './registry'
 import { relayCommand } from './relay'
 import { requestCommand } from './request'
 import { serveCommand } from './serve'
+import { watchCommand } from './watch'
 
 const INTRODUCTION = `
 Exit codes: 0 done, 1 the answer is an error (its code and what to do are on standard error), 2 wrong usage,
@@ -37,6 +38,7 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
   program.addCommand(serveCommand())
   program.addCommand(configCommand())
   for (const method of METHODS) program.addCommand(requestCommand(method, end))
+  program.addCommand(watchCommand())
   program.addCommand(profileCommand())
   for (const command of registryCommands(end)) program.addCommand(command)
   program.addCommand(migrateCommand())

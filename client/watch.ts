@@ -57,9 +57,10 @@ const TRY_AGAIN: ReadonlySet<string> = new Set([
  */
 export async function* watchChanges(options: WatchOptions): AsyncGenerator<WatchedChange, void, undefined> {
   const { signal, onReconnect } = options
+  const isEnded = () => signal?.aborted === true
   let cursor = options.since
   let waitMs = FIRST_WAIT_MS
-  while (signal?.aborted !== true) {
+  while (!isEnded()) {
     let reason: string
     try {
       for await (const { id, event, data } of events(options, cursor)) {
@@ -70,11 +71,11 @@ export async function* watchChanges(options: WatchOptions): AsyncGenerator<Watch
       }
       reason = 'the server ended the stream'
     } catch (error) {
-      if (signal?.aborted === true) return
+      if (isEnded()) return
       if (error instanceof GatewayError && !TRY_AGAIN.has(error.code)) throw error
       reason = error instanceof Error ? error.message : String(error)
     }
-    if (signal?.aborted === true) return
+    if (isEnded()) return
     onReconnect?.(reason, waitMs)
     await pause(waitMs, signal)
     waitMs = Math.min(LAST_WAIT_MS, waitMs * 2)

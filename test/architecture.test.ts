@@ -27,7 +27,7 @@ const MAY: Readonly<Record<Room, { readonly rooms: readonly Room[]; readonly typ
   // Published to programs of their own; the server signs what it verifies.
   service: { rooms: ['service'] },
   server: { rooms: ['server', 'service', 'services', 'auth', 'core'] },
-  cli: { rooms: ['cli', 'server', 'services', 'auth', 'core', 'session-cache'] },
+  cli: { rooms: ['cli', 'client', 'server', 'services', 'auth', 'core', 'session-cache'] },
   client: { rooms: ['client'] },
   // A library of its own, for other processes too.
   'session-cache': { rooms: ['session-cache', 'core', 'client'] },
