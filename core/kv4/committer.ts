@@ -5,6 +5,7 @@ import type { Address } from './address'
 import { addressId } from './address'
 import type { Expectation } from './api'
 import type { BucketCache } from './cache'
+import type { Layer } from './layer'
 import type { Sample, SecondaryKeys, Version } from './version'
 import { isLive } from './version'
 import { valueSize } from './value-size'
@@ -38,6 +39,8 @@ interface Queued {
   readonly write?: Write
   readonly size: number
   attempts: number
+  /** Planned as the first write to its address, without a look. */
+  guessed?: boolean
   resolve(stored: Version | undefined): void
   reject(error: unknown): void
 }
@@ -58,11 +61,15 @@ const MAX_QUEUED_BYTES = 64 * 1024 * 1024
 const MAX_ATTEMPTS = 100
 const BACKOFF_AFTER = 3
 const MAX_BACKOFF_MS = 50
+/** How much the latest address that was not known counts in `#newness`. */
+const NEWNESS_STEP = 1 / 64
+const NEW_ENOUGH = 0.5
 
 /**
  * Group commit. One batch is in flight; what arrives meanwhile forms the next. A batch reads the heads that the cache
  * does not know, gives each write its number, and commits; a write whose number somebody else took goes into the next
- * batch with a fresh head.
+ * batch with a fresh head. Where reading is a request, and most addresses that were not known turned out to be new, it
+ * takes the next such for new without reading: the store refuses a first version where there is one.
  *
  * A write is refused, or found to have nothing to remove, only on a head that was read for it or that nobody else can
  * have moved, and only after the writes before it in its batch are durable, since it may rest on them.
@@ -74,6 +81,8 @@ export class Committer {
   /** Callers lately seen at once. */
   #recent = 0
   #lastMs = 0
+  /** The part of addresses not known that were new, the latest counting most. */
+  #newness = 1
 
   constructor(
     private readonly store: BucketStore,
@@ -81,6 +90,8 @@ export class Committer {
     private readonly cache: BucketCache,
     private readonly clock: () => number,
     private readonly keep: () => boolean,
+    /** Whether versions of the layer's keys are forgotten: their first numbers may then be free though they were taken. */
+    private readonly forgets: (layer: Layer) => boolean,
   ) {}
 
   get idle(): boolean {
@@ -144,13 +155,13 @@ export class Committer {
   }
 
   /**
-   * A batch costs the store much the same whatever its size, so it is worth a short wait for the callers of the last
+   * Where a batch costs the store much the same whatever its size, it is worth a short wait for the callers of the last
    * one, who are on their way with their next writes: until as many have come, none has come for a moment, or a part of
    * what the last batch took is over.
    */
   async #gather(): Promise<void> {
     const wanted = Math.min(this.#recent, MAX_BATCH)
-    if (this.#queue.length >= wanted) return
+    if (this.#queue.length >= wanted || wanted > this.features.gatherUpTo) return
     let now = performance.now()
     const until = now + this.#lastMs * GATHER_PART
     let lull = now + Math.min(this.#lastMs * GATHER_PART, LULL_MS)
@@ -224,11 +235,30 @@ export class Committer {
         heads.set(queued.id, { version: known.version, fresh: this.features.exclusive })
       else {
         heads.set(queued.id, { version: undefined, fresh: false })
-        unknown.push(queued)
+        queued.guessed = this.#guesses(queued, queued.entry)
+        if (!queued.guessed) unknown.push(queued)
       }
     }
-    if (unknown.length > 0) await this.#readHeads(unknown, heads)
+    if (unknown.length > 0) {
+      await this.#readHeads(unknown, heads)
+      for (const { id, attempts } of unknown)
+        if (attempts === 0) this.#learn(heads.get(id)!.version === undefined)
+    }
     return heads
+  }
+
+  #guesses({ attempts }: Queued, { address, value }: EntryWrite): boolean {
+    return (
+      !this.features.exclusive &&
+      attempts === 0 &&
+      value !== undefined &&
+      this.#newness >= NEW_ENOUGH &&
+      !this.forgets(address.layer)
+    )
+  }
+
+  #learn(isNew: boolean): void {
+    this.#newness += ((isNew ? 1 : 0) - this.#newness) * NEWNESS_STEP
   }
 
   async #readHeads(wanted: readonly Queued[], heads: Map<string, Head>): Promise<void> {
@@ -261,6 +291,7 @@ export class Committer {
     batch.forEach((queued, i) => {
       const plan = plans[i]!
       const outcome = 'write' in plan ? outcomes[next++] : undefined
+      if (queued.guessed === true && outcome !== undefined) this.#learn(outcome === 'stored')
       if (outcome === 'conflict' && queued.entry === undefined) {
         queued.reject(new Kv4Error('internal', { detail: 'a store refused a sample' }))
       } else if (outcome === 'conflict' || lost.has(queued.id)) {

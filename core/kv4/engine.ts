@@ -167,6 +167,7 @@ class Kv4Engine implements RunningEngine, BucketHost {
       budget: this.#budget,
       cacheBytes: BUCKET_CACHE_BYTES,
       graceMs: this.#options.graceMs,
+      forgets: (layer) => this.layers.of(layer).retention !== undefined,
       onLost: () => this.#discard(bucket),
       onLapse: (lapsing, exp) => this.#lapse(lapsing, exp),
       onBackgroundError: this.#options.onBackgroundError,

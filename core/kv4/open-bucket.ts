@@ -4,6 +4,7 @@ import type { CacheBudget } from './cache'
 import { BucketCache } from './cache'
 import { Committer } from './committer'
 import { Feed } from './feed'
+import type { Layer } from './layer'
 import { WatchHub } from './watch-hub'
 
 export interface OpenBucketOptions {
@@ -13,6 +14,8 @@ export interface OpenBucketOptions {
   readonly cacheBytes: number
   /** How long a silent feed is trusted, ms. */
   readonly graceMs: number
+  /** Whether versions of the layer's keys are forgotten. */
+  readonly forgets: (layer: Layer) => boolean
   /** The bucket's database is gone: this object must not be used any more. */
   onLost(): void
   /** An entry was seen that lapses at this instant. */
@@ -48,7 +51,14 @@ export class OpenBucket {
     this.#exclusive = options.features.exclusive
     this.#graceMs = options.graceMs
     this.cache = new BucketCache(options.budget, options.cacheBytes / 2)
-    this.committer = new Committer(store, options.features, this.cache, options.clock, () => this.fresh)
+    this.committer = new Committer(
+      store,
+      options.features,
+      this.cache,
+      options.clock,
+      () => this.fresh,
+      options.forgets,
+    )
     let interrupted = false
     this.feed = new Feed(store, {
       heard: (batch) => {

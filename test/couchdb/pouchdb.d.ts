@@ -20,7 +20,13 @@ declare module 'pouchdb' {
         readonly results: readonly Row[]
         readonly last_seq: number
       }>
-      changes(options: { since: number; include_docs: true; live: true; conflicts: boolean }): Changes
+      changes(options: {
+        since: number
+        include_docs: boolean
+        live: true
+        conflicts: boolean
+        style: 'all_docs' | 'main_only'
+      }): Changes
       destroy(): Promise<unknown>
       close(): Promise<unknown>
     }

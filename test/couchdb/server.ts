@@ -197,9 +197,10 @@ export class CouchServer {
     const heartbeat = setInterval(() => response.write('\n'), Number(query.get('heartbeat')))
     const changes = pouch.changes({
       since: Number(query.get('since')),
-      include_docs: true,
+      include_docs: query.get('include_docs') === 'true',
       live: true,
       conflicts: query.get('conflicts') === 'true',
+      style: query.get('style') === 'all_docs' ? 'all_docs' : 'main_only',
     })
     const end = () => {
       this.#open.delete(end)

@@ -6,14 +6,31 @@ import {
   sampleOf,
   versionOf,
 } from './documents'
-import { Ids } from './ids'
+import { type DocumentKind, Ids } from './ids'
 
-/** A row of `_changes` with `include_docs`; the last line of a continuous feed has `last_seq` alone. */
+/** A row of `_changes`; the last line of a continuous feed has `last_seq` alone. */
 export interface ChangeRow {
   readonly seq: string | number
   readonly id: string
   readonly deleted?: boolean
+  /** The revision that won; with `style=all_docs` those of the other branches, deleted ones too, behind it. */
+  readonly changes: readonly { readonly rev: string }[]
+  /** With `include_docs`. */
   readonly doc?: StoredDocument | null
+}
+
+/** Whether the document of a row says more than the row: what it is a change to, or branches that are to be mended. */
+export function needsDocument(row: ChangeRow): boolean {
+  if (row.changes.length > 1) return true
+  switch (row.id[0] as DocumentKind) {
+    case 'v':
+    case 's':
+      return row.deleted !== true
+    case 'c':
+      return true
+    default:
+      return false
+  }
 }
 
 /** undefined: not a change of the bucket's data (design documents, what pruning writes and deletes). */

@@ -15,7 +15,8 @@ const MOST_ERROR_BYTES = 64 * 1024
 export type ChangeLines = readonly ChangeRow[]
 
 /**
- * One connection to the continuous `_changes` feed, ended by an error, by CouchDB, or by the signal.
+ * One connection to the continuous `_changes` feed, ended by an error, by CouchDB, or by the signal. `documents`: each row
+ * brings its document; otherwise the revisions of its branches.
  *
  * Plain http and not nano: nano pipes such a stream without its errors, so that a connection that breaks would be an
  * uncaught exception, and gives no way to pause it. Here nothing is read while the consumer is busy.
@@ -23,9 +24,10 @@ export type ChangeLines = readonly ChangeRow[]
 export async function* changeStream(
   database: CouchDatabase,
   since: string,
+  documents: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<ChangeLines> {
-  const response = await connect(database, since, signal)
+  const response = await connect(database, since, documents, signal)
   try {
     if (response.statusCode !== 200) throw await refusal(response)
     let rest: Buffer[] = []
@@ -66,12 +68,16 @@ function parse(line: string): Partial<ChangeRow> {
   }
 }
 
-function connect(database: CouchDatabase, since: string, signal: AbortSignal): Promise<http.IncomingMessage> {
+function connect(
+  database: CouchDatabase,
+  since: string,
+  documents: boolean,
+  signal: AbortSignal,
+): Promise<http.IncomingMessage> {
   const { url, authorization } = database.client.endpoint
   const query = new URLSearchParams({
     feed: 'continuous',
-    include_docs: 'true',
-    conflicts: 'true',
+    ...(documents ? { include_docs: 'true', conflicts: 'true' } : { style: 'all_docs' }),
     heartbeat: String(HEARTBEAT_MS),
     since,
   })

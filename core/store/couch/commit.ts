@@ -1,12 +1,13 @@
 import { type Address, addressId } from '../../kv4/address'
 import { isKv4Error } from '../../errors'
 import type { Outcome, PutCurrent, PutVersion, Write } from '../store'
-import type { BulkResult, CouchDatabase } from './couch-database'
+import type { BulkAnswer, BulkResult, CouchDatabase } from './couch-database'
 import { CouchError, unavailable } from './couch-error'
 import { type StoredDocument, type VersionDocument, documentOf, tombstone } from './documents'
 import type { Heads } from './heads'
 import { Ids } from './ids'
 import type { CouchLog } from './log'
+import type { OwnWrites } from './own-writes'
 
 /**
  * How a batch of writes gets into CouchDB, and how we know that it did.
@@ -61,6 +62,8 @@ export class Commit {
     private readonly writer: string,
     private readonly graceMs: number,
     private readonly log: CouchLog,
+    /** The readers of the live feed, which have to hear of our own writes from here. */
+    private readonly readers: ReadonlySet<OwnWrites>,
   ) {}
 
   async run(writes: readonly Write[]): Promise<readonly Outcome[]> {
@@ -167,7 +170,7 @@ export class Commit {
     if (items.length === 0) return []
     const wasSent = items.map(({ sent }) => sent)
     for (const item of items) item.sent = true
-    const { status, results } = await this.database.bulk(items.map(({ document }) => document))
+    const { status, results } = await this.#bulk(items)
     const unsettled: Item[] = []
     const arrived: Arrived[] = []
     items.forEach((item, i) => {
@@ -184,6 +187,23 @@ export class Commit {
     })
     await this.#accept(arrived, outcomes)
     return unsettled
+  }
+
+  async #bulk(items: readonly Item[]): Promise<BulkAnswer> {
+    const documents = items.map(({ document }) => document)
+    if (this.readers.size === 0) return this.database.bulk(documents)
+    const ids = documents.map(({ _id }) => _id)
+    const landings = Array.from(this.readers, (own) => own.sending(ids))
+    try {
+      const answer = await this.database.bulk(documents)
+      const written = answer.results.flatMap(({ id, rev, error }, i) =>
+        rev === undefined || error !== undefined ? [] : [{ id, rev, write: items[i]!.write }],
+      )
+      for (const own of this.readers) own.wrote(written)
+      return answer
+    } finally {
+      for (const land of landings) land()
+    }
   }
 
   /** Settles writes that are in CouchDB: for good, unless too few copies have them or they came too late. */

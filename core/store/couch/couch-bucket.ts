@@ -26,9 +26,11 @@ import { type VersionDocument, versionOf } from './documents'
 import { Feed } from './feed'
 import { Heads } from './heads'
 import { Ids } from './ids'
+import type { HeadsBudget } from './known-heads'
 import { IndexPace } from './index-pace'
 import { Listings } from './listings'
 import type { CouchLog } from './log'
+import type { OwnWrites } from './own-writes'
 import { pruneSamples } from './prune-samples'
 import { pruneVersions } from './prune-versions'
 import { ReadQueue } from './read-queue'
@@ -57,15 +59,17 @@ export class CouchBucket implements BucketStore {
     writer: string,
     graceMs: number,
     log: CouchLog,
+    budget: HeadsBudget,
     private readonly onClose: () => void,
   ) {
-    this.#heads = new Heads(database, new ReadQueue(database))
-    this.#commit = new Commit(database, this.#heads, writer, graceMs, log)
+    this.#heads = new Heads(database, new ReadQueue(database), budget)
+    const readers = new Set<OwnWrites>()
+    this.#commit = new Commit(database, this.#heads, writer, graceMs, log, readers)
     this.#listings = new Listings(database)
     this.#series = new Series(database)
     this.#mender = new ConflictMender(database, this.#heads, writer, log)
     this.#pace = new IndexPace(database, log)
-    this.#feed = new Feed(database, this.#mender, log, () => this.#heads.clear())
+    this.#feed = new Feed(database, this.#mender, log, readers, () => this.#heads.clear())
   }
 
   async commit(writes: readonly Write[]): Promise<readonly Outcome[]> {
@@ -157,7 +161,9 @@ export class CouchBucket implements BucketStore {
 
   async close(): Promise<void> {
     this.#closed.abort()
+    this.#pace.stop()
     this.onClose()
     await this.#mender.idle()
+    this.#heads.clear()
   }
 }

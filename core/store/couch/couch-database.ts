@@ -64,7 +64,7 @@ interface Rows<Row> {
 
 interface BulkGetAnswer {
   readonly results: readonly {
-    readonly docs: readonly { readonly ok?: StoredDocument; readonly error?: unknown }[]
+    readonly docs: readonly { readonly ok?: StoredDocument; readonly error?: { readonly error?: string } }[]
   }[]
 }
 
@@ -96,13 +96,16 @@ export class CouchDatabase {
     return rowsOf(results, queries.length)
   }
 
-  /** The documents of these ids, in the order asked. */
-  async docs<Document = StoredDocument>(ids: readonly string[]): Promise<readonly DocsRow<Document>[]> {
+  /** The documents of these ids, in the order asked. `conflicts`: with the branches that lost. */
+  async docs<Document = StoredDocument>(
+    ids: readonly string[],
+    conflicts = false,
+  ): Promise<readonly DocsRow<Document>[]> {
     if (ids.length === 0) return []
     const { rows } = await this.send<{ readonly rows: readonly DocsRow<Document>[] }>({
       method: 'POST',
       path: '_all_docs',
-      query: { include_docs: true },
+      query: conflicts ? { include_docs: true, conflicts } : { include_docs: true },
       body: { keys: ids },
     })
     if (rows.length !== ids.length) throw unavailable('CouchDB answered fewer documents than were asked for')
@@ -154,7 +157,12 @@ export class CouchDatabase {
       path: '_bulk_get',
       body: { docs: wanted },
     })
-    return wanted.map((_, i) => results[i]?.docs[0]?.ok as Document | undefined)
+    return wanted.map((_, i) => {
+      const { ok, error } = results[i]?.docs[0] ?? {}
+      if (ok === undefined && error?.error !== 'not_found')
+        throw unavailable(`CouchDB failed to read a revision: ${error?.error}`)
+      return ok as Document | undefined
+    })
   }
 
   /** The documents of these ids as a quorum of copies knows them, in the order asked; undefined: none, or deleted. */

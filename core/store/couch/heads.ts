@@ -3,7 +3,7 @@ import type { Version } from '../../kv4/version'
 import type { CouchDatabase, DocsQuery, DocsRow } from './couch-database'
 import { type VersionDocument, versionOf } from './documents'
 import { Ids } from './ids'
-import { KnownHeads } from './known-heads'
+import { type HeadsBudget, KnownHeads } from './known-heads'
 import type { ReadQueue } from './read-queue'
 
 type Kind = 'versioned' | 'current'
@@ -26,12 +26,15 @@ function queryOf(address: Address, kind: Kind): DocsQuery {
  * followed up by a quorum's reading of the next number, until there is none.
  */
 export class Heads {
-  readonly #known = new KnownHeads()
+  readonly #known: KnownHeads
 
   constructor(
     private readonly database: CouchDatabase,
     private readonly queue: ReadQueue,
-  ) {}
+    budget: HeadsBudget,
+  ) {
+    this.#known = new KnownHeads(budget)
+  }
 
   /** In the order asked; undefined: not there. */
   async read(
@@ -89,7 +92,7 @@ export class Heads {
     this.#known.forget(kind + addressId(address))
   }
 
-  /** After the bucket was found gone: another of its name would have other heads. */
+  /** After the bucket was found gone (another of its name would have other heads), or when it is closed. */
   clear(): void {
     this.#known.clear()
   }

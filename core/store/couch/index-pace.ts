@@ -3,13 +3,17 @@ import type { CouchDatabase } from './couch-database'
 import { Component } from './component'
 import type { CouchLog } from './log'
 
-/** Documents after which the views are asked to take them in. */
-const CATCH_UP_AT = 5_000
+/** Documents from which on the views are asked to take them in when nobody writes for a moment … */
+const LULL_AT = 1_000
+const LULL_MS = 500
+/** … and after which they are asked in any case. */
+const CATCH_UP_AT = 15_000
 /** Documents beyond which writing waits for them: what a small machine indexes within the time of one request. */
 const HOLD_AT = 20_000
 
 export interface IndexPaceOptions {
   /** Tests make them small. */
+  readonly lullAt?: number
   readonly catchUpAt?: number
   readonly holdAt?: number
 }
@@ -17,21 +21,26 @@ export interface IndexPaceOptions {
 /**
  * Keeps writing from running away from the views. CouchDB stores about twice as fast as it indexes, and a query of a view
  * waits until all that was stored before it is indexed: after an import of a million every listing would fail for minutes.
- * So the views are asked in between, which brings them up to date, and who writes on waits while they are far behind.
+ * So the views are asked in between, which brings them up to date, and who writes on waits while they are far behind. To
+ * index costs CouchDB about as much as to store: it is left for a lull where there is one.
  *
- *     documents not known to be indexed    0 ── catch up ──► 5,000 ── and wait for it ──► 20,000
+ *     documents not known to be indexed
+ *       0 ──────► 1,000 ── catch up in a lull ──► 15,000 ── catch up ──► 20,000 ── and wait for it
  */
 export class IndexPace {
+  readonly #lullAt: number
   readonly #catchUpAt: number
   readonly #holdAt: number
   #behind = 0
   #catching: Promise<void> | undefined
+  #lull: NodeJS.Timeout | undefined
 
   constructor(
     private readonly database: Pick<CouchDatabase, 'queryView' | 'bucket'>,
     private readonly log: CouchLog,
-    { catchUpAt = CATCH_UP_AT, holdAt = HOLD_AT }: IndexPaceOptions = {},
+    { lullAt = LULL_AT, catchUpAt = CATCH_UP_AT, holdAt = HOLD_AT }: IndexPaceOptions = {},
   ) {
+    this.#lullAt = lullAt
     this.#catchUpAt = catchUpAt
     this.#holdAt = holdAt
   }
@@ -45,6 +54,18 @@ export class IndexPace {
   wrote(documents: number): void {
     this.#behind += documents
     if (this.#behind >= this.#catchUpAt) this.#catching ??= this.#catchUp()
+    else if (this.#behind < this.#lullAt) return
+    else if (this.#lull !== undefined) this.#lull.refresh()
+    else
+      this.#lull = setTimeout(() => {
+        this.#lull = undefined
+        if (this.#behind >= this.#lullAt) this.#catching ??= this.#catchUp()
+      }, LULL_MS).unref()
+  }
+
+  /** Nothing is asked for any more. */
+  stop(): void {
+    clearTimeout(this.#lull)
   }
 
   /** Never rejects. */

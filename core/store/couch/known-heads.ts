@@ -4,42 +4,70 @@ export interface KnownHead {
   readonly rev?: string
 }
 
-// Ids of 100 characters are the common case; a hostile one has 5,000.
-const MOST_CHARACTERS = 128 * 1024
+/** Counts the characters of the ids that all buckets of a store remember. */
+export interface HeadsBudget {
+  characters: number
+}
+
+// An id of the common case has some 40 characters, and takes some 150 bytes with its head; a hostile one has 5,000.
+const MOST_TOGETHER = 16 * 1024 * 1024
+const MOST_OF_BUCKET = 8 * 1024 * 1024
+/** What a bucket may have whatever the others have. */
+const LEAST_OF_BUCKET = 128 * 1024
 
 /**
- * The heads that were lately read or written, least recently used first out, so that a write needs no look before it.
- * Never trusted for more than a guess: CouchDB refuses what is built on an old one.
+ * The heads that were lately read or written, so that a write needs no look before it. Never trusted for more than a
+ * guess: CouchDB refuses what is built on an old one. Two generations, as in the cache: what is used moves into the young
+ * one, and when that is full the old one goes.
  */
 export class KnownHeads {
-  readonly #heads = new Map<string, KnownHead>()
-  #characters = 0
+  #young = new Map<string, KnownHead>()
+  #old = new Map<string, KnownHead>()
+  #youngCharacters = 0
+  #oldCharacters = 0
+
+  constructor(private readonly budget: HeadsBudget) {}
 
   get(id: string): KnownHead | undefined {
-    const head = this.#heads.get(id)
-    if (head !== undefined) {
-      this.#heads.delete(id)
-      this.#heads.set(id, head)
-    }
-    return head
+    const young = this.#young.get(id)
+    if (young !== undefined) return young
+    const old = this.#old.get(id)
+    if (old !== undefined) this.set(id, old)
+    return old
   }
 
   set(id: string, head: KnownHead): void {
-    this.forget(id)
-    this.#heads.set(id, head)
-    this.#characters += id.length
-    for (const oldest of this.#heads.keys()) {
-      if (this.#characters <= MOST_CHARACTERS) break
-      this.forget(oldest)
+    if (!this.#young.has(id)) {
+      this.#youngCharacters += id.length
+      this.budget.characters += id.length
     }
+    this.#young.set(id, head)
+    const most = this.budget.characters > MOST_TOGETHER ? LEAST_OF_BUCKET : MOST_OF_BUCKET
+    if (this.#youngCharacters > most / 2) this.#age()
   }
 
   forget(id: string): void {
-    if (this.#heads.delete(id)) this.#characters -= id.length
+    if (this.#young.delete(id)) this.#count(-id.length, 0)
+    if (this.#old.delete(id)) this.#count(0, -id.length)
   }
 
   clear(): void {
-    this.#heads.clear()
-    this.#characters = 0
+    this.#young.clear()
+    this.#old.clear()
+    this.#count(-this.#youngCharacters, -this.#oldCharacters)
+  }
+
+  #age(): void {
+    this.budget.characters -= this.#oldCharacters
+    this.#old = this.#young
+    this.#oldCharacters = this.#youngCharacters
+    this.#young = new Map()
+    this.#youngCharacters = 0
+  }
+
+  #count(young: number, old: number): void {
+    this.#youngCharacters += young
+    this.#oldCharacters += old
+    this.budget.characters += young + old
   }
 }

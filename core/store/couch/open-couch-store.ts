@@ -6,6 +6,7 @@ import { CouchBucket } from './couch-bucket'
 import { CouchClient } from './couch-client'
 import { CouchDatabase } from './couch-database'
 import { CouchError } from './couch-error'
+import type { HeadsBudget } from './known-heads'
 import { type CouchLog, SILENT } from './log'
 import { checkServer, parseEndpoint } from './server-check'
 
@@ -37,8 +38,9 @@ export async function openCouchStore(options: CouchOptions): Promise<Store> {
 }
 
 class CouchStore implements Store {
-  readonly features = { name: 'couch', ordered: false, exclusive: false } as const
+  readonly features = { name: 'couch', ordered: false, exclusive: false, gatherUpTo: 16 } as const
   readonly #open = new Set<CouchBucket>()
+  readonly #heads: HeadsBudget = { characters: 0 }
 
   constructor(
     private readonly client: CouchClient,
@@ -70,7 +72,9 @@ class CouchStore implements Store {
     const database = new CouchDatabase(this.client, bucket)
     await database.ensureDesign()
     const writer = `${this.node}.${randomBytes(9).toString('base64url')}.`
-    const open = new CouchBucket(database, writer, this.graceMs, this.log, () => this.#open.delete(open))
+    const open = new CouchBucket(database, writer, this.graceMs, this.log, this.#heads, () =>
+      this.#open.delete(open),
+    )
     this.#open.add(open)
     return open
   }

@@ -87,7 +87,12 @@ async function checkFormat(environment: Environment, directory: string): Promise
 
 /** All buckets in one LMDB file; see layout.ts for its records and environment.ts for how they reach the disk. */
 export class EmbeddedStore implements Store {
-  readonly features: StoreFeatures = { name: 'embedded', ordered: true, exclusive: true }
+  readonly features: StoreFeatures = {
+    name: 'embedded',
+    ordered: true,
+    exclusive: true,
+    gatherUpTo: Infinity,
+  }
   readonly collector: Collector
   readonly #committer: Committer
   readonly #open = new Map<BucketName, BucketState>()
