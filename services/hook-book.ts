@@ -30,9 +30,10 @@ export class HookBook {
     return book
   }
 
-  /** To be done when a service is made, before anything is delivered. */
+  /** To be done when a service is made, before anything is delivered; again with the same value is nothing. */
   declare(format: HookFormat): void {
-    if (this.#formats.has(format.name)) throw new Error(`the hook format ${format.name} is declared twice`)
+    if ((this.#formats.get(format.name) ?? format) !== format)
+      throw new Error(`the hook format ${format.name} is declared twice`)
     this.#formats.set(format.name, format)
   }
 
