@@ -39,16 +39,17 @@ export function cpuMicrosOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10_000
 }
 
+/** What `npm start` and the Dockerfile give, for every measured process alike. */
+export const NODE_FLAGS: readonly string[] = (process.env['BENCH_NODE_FLAGS'] ?? '--max-semi-space-size=64')
+  .split(' ')
+  .filter((flag) => flag !== '')
+
 export async function startPinned(
   script: string,
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
 ): Promise<PinnedProcess> {
-  // What `npm start` and the Dockerfile give, for every process alike.
-  const nodeFlags = (process.env['BENCH_NODE_FLAGS'] ?? '--max-semi-space-size=64')
-    .split(' ')
-    .filter((flag) => flag !== '')
-  const [command, all] = pinned(MEASURED_CORE, process.execPath, [...nodeFlags, script, ...args])
+  const [command, all] = pinned(MEASURED_CORE, process.execPath, [...NODE_FLAGS, script, ...args])
   const child = spawn(command, all, {
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { compare } from '../compare'
 import { median } from '../measurement'
 import type { BenchContext, Measurement } from '../measurement'
-import { MEASURED_CORE, pinned } from '../pinned-process'
+import { MEASURED_CORE, NODE_FLAGS, pinned } from '../pinned-process'
 import { puts, startTenant, warmGet } from '../tenant'
 
 const CALLERS = 100
@@ -16,6 +16,7 @@ async function others(
   const rates: number[] = []
   for (let round = 0; round < rounds; round++) {
     const args = [
+      ...NODE_FLAGS,
       join(__dirname, '../processes/nano-load.js'),
       couchdbUrl!,
       job,

@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import nano from 'nano'
+import { Key, Layer, Path } from '../../core'
+import { documentOf } from '../../core/store/couch/documents'
 import { VALUE } from '../tenant'
 
 /**
  * What others do with the same CouchDB: `put` and `get` through nano, each its own request, `callers` at once; `bulk`
- * the versions in `_bulk_docs` of 100, one request in flight. Prints how many per second.
+ * the versions in `_bulk_docs` of 100, one request in flight. The documents are those that kv4 writes for the same puts,
+ * byte for byte but for the nonce. Prints how many per second.
  */
 async function main(): Promise<void> {
   const [url, job, callers, seconds] = process.argv.slice(2) as [
@@ -18,10 +21,16 @@ async function main(): Promise<void> {
   await server.request({ db: name, method: 'PUT', qs: { q: 1 } })
   const db = server.use<object>(name)
   const keys = 1000
-  // The ids that an append-only store writes: key and number, scattered over the keys.
-  const id = (i: number) =>
-    `key-${String((i * 389) % keys).padStart(5, '0')}|${String(Math.floor(i / keys)).padStart(12, '0')}`
-  const document = (i: number) => ({ _id: id(i), at: Date.now(), by: 'bench', op: 'create', v: VALUE })
+  const place = { layer: Layer.parse('*data'), path: Path.parse('/bench') }
+  const writer = `bench.${randomBytes(9).toString('base64url')}.`
+  const document = (i: number) => {
+    const key = Key.parse(`key-${String((i * 389) % keys).padStart(5, '0')}`)
+    const n = Math.floor(i / keys) + 1
+    const op = n === 1 ? ('create' as const) : ('update' as const)
+    const version = { n, at: Date.now(), by: 'bench', op, v: VALUE }
+    const write = { kind: 'versioned' as const, address: { ...place, key }, version, renews: false }
+    return documentOf(write, writer + i.toString(36))
+  }
   let next = 0
   let done = 0
   try {
@@ -35,7 +44,7 @@ async function main(): Promise<void> {
           await db.insert(made, made._id)
           done++
         } else if (job === 'get') {
-          await db.get(id(next++ % keys))
+          await db.get(document(next++ % keys)._id)
           done++
         } else {
           const docs = Array.from({ length: 100 }, () => document(next++))
