@@ -47,7 +47,10 @@ const Cache = z.object({
   aged_out_secs: z.number().min(0).default(0),
   /** Sessions that one sweep puts out for their age. */
   max_evictions: whole.min(1).default(20),
-  /** A read is noted when the last note is older. Default 5000, or a quarter of `aged_out_secs` where that is less. */
+  /**
+   * A read is noted when the last note is older. Default: a quarter of `aged_out_secs`, or else of the time after which
+   * unused records are put out at present; a minute at most.
+   */
   touch_ms: z.number().min(0).optional(),
   /** Bytes of what each process keeps of its own of the sessions that it reads most; 0: nothing. */
   hot_bytes: whole.min(0).default(8 * 1024 * 1024),
@@ -183,8 +186,10 @@ export function shapeOf(cache: CacheConfiguration): TableShape {
   }
 }
 
-export function touchMsOf(cache: CacheConfiguration): number {
-  return cache.touch_ms ?? Math.min(5000, cache.aged_out_secs === 0 ? 5000 : cache.aged_out_secs * 250)
+/** None: the table goes by what is put out at present. */
+export function touchOf(cache: CacheConfiguration): { readonly touchMs?: number } {
+  if (cache.touch_ms !== undefined) return { touchMs: cache.touch_ms }
+  return cache.aged_out_secs === 0 ? {} : { touchMs: Math.min(60_000, cache.aged_out_secs * 250) }
 }
 
 /** undefined: no sweep. */

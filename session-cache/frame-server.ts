@@ -37,6 +37,8 @@ export interface FrameClient {
   name: string
   readonly topics: Set<string>
   send(frame: Frame): boolean
+  /** Resolves when what was sent is on its way, or the client is gone. */
+  drained(): Promise<void>
   end(error: Error): void
 }
 
@@ -146,6 +148,7 @@ export class FrameServer {
           : `socket ${++this.#named}`,
       topics: new Set(),
       send: (frame) => connection.send(frame),
+      drained: () => connection.drained(),
       end: (error) => connection.destroy(error),
     }
     if (known) options.accept(client)

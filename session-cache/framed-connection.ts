@@ -70,6 +70,21 @@ export class FramedConnection {
     return true
   }
 
+  /** Resolves when what was sent is on its way, or the connection is over. */
+  async drained(): Promise<void> {
+    const { socket } = this
+    if (!this.open || !socket.writableNeedDrain) return
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        socket.off('drain', done)
+        socket.off('close', done)
+        resolve()
+      }
+      socket.on('drain', done)
+      socket.on('close', done)
+    })
+  }
+
   destroy(error?: Error): void {
     this.#error ??= error
     this.socket.destroy()

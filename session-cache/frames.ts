@@ -65,7 +65,11 @@ export class FrameReader {
     this.#size += bytes.length
     if (this.#size > this.limits.bytes) throw new SessionCacheError('frame_too_large')
     // A copy: what a socket lends may be far larger than what is kept.
-    this.#chunks.push(Buffer.from(bytes))
+    let last = Buffer.from(bytes)
+    // Whoever sends byte by byte shall not make us keep an object for each.
+    while (this.#chunks.length > 0 && this.#chunks.at(-1)!.length <= last.length)
+      last = Buffer.concat([this.#chunks.pop()!, last])
+    this.#chunks.push(last)
   }
 
   #frame(end: Buffer): Frame {

@@ -54,6 +54,7 @@ export class Kv4LastTier implements LastTier {
     })
     if (!response.ok) throw refused(response)
     this.#missing.delete(session.key)
+    this.#looking.delete(session.key)
   }
 
   find(key: string): Promise<Session | undefined> {
@@ -64,8 +65,17 @@ export class Kv4LastTier implements LastTier {
     }
     let looking = this.#looking.get(key)
     if (looking === undefined) {
-      looking = this.#find(key).finally(() => this.#looking.delete(key))
+      const asked = this.#find(key)
+      looking = asked.then((found) => {
+        // Kept since the question was sent: then "there is none" is old news.
+        if (found === undefined && this.#looking.get(key) === looking) this.#miss(key)
+        return found
+      })
       this.#looking.set(key, looking)
+      const forget = () => {
+        if (this.#looking.get(key) === looking) this.#looking.delete(key)
+      }
+      looking.then(forget, forget)
     }
     return looking
   }
@@ -79,16 +89,10 @@ export class Kv4LastTier implements LastTier {
 
   async #find(key: string): Promise<Session | undefined> {
     const response = await this.#call('GET', `${placeOf(key)}?k=${NAMESPACE}`)
-    if (response.code === 'not_found') {
-      this.#miss(key)
-      return undefined
-    }
+    if (response.code === 'not_found') return undefined
     if (!response.ok) throw refused(response)
     const { value, at, exp } = readDocument(response.v)
-    if (exp !== 0 && exp <= Date.now()) {
-      this.#miss(key)
-      return undefined
-    }
+    if (exp !== 0 && exp <= Date.now()) return undefined
     return { key, value, at, exp }
   }
 

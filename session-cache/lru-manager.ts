@@ -1,5 +1,5 @@
 import type { CacheConfiguration, LruConfiguration } from './configuration'
-import { lruConfiguration, shapeOf, touchMsOf } from './configuration'
+import { lruConfiguration, shapeOf, touchOf } from './configuration'
 import { SessionCacheError } from './errors'
 import { tokenOf, xxhash32 } from './hash'
 import type { Session } from './session'
@@ -40,7 +40,7 @@ export class LRUManager {
         seed: cache.seed,
       }),
       {
-        touchMs: touchMsOf(cache),
+        ...touchOf(cache),
         hotBytes: cache.hot_bytes,
         ...(initializer ? { shape: shapeOf(cache) } : {}),
       },

@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import type { RelayConfiguration } from './configuration'
-import { shapeOf, touchMsOf } from './configuration'
+import { shapeOf, touchOf } from './configuration'
 import type { Downstream } from './downstream'
 import { NOTHING_BEHIND } from './downstream'
 import { SessionCacheError } from './errors'
@@ -36,7 +36,7 @@ export async function startRelay(
       ...(cache.token_path === undefined ? {} : { tokenPath: resolve(base, cache.token_path) }),
       seed: cache.seed,
     }),
-    { shape: shapeOf(cache), touchMs: touchMsOf(cache), hotBytes: 0 },
+    { shape: shapeOf(cache), ...touchOf(cache), hotBytes: 0 },
   )
   const closers: (() => Promise<void>)[] = [() => table.close()]
   async function close(): Promise<void> {

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { ReliefConfiguration } from './configuration'
-import { shapeOf, touchMsOf } from './configuration'
+import { shapeOf, touchOf } from './configuration'
 import type { Downstream } from './downstream'
 import { NOTHING_BEHIND } from './downstream'
 import { SessionCacheError } from './errors'
@@ -38,7 +38,7 @@ export async function startRelief(
     ...(tokenPath === undefined ? {} : { tokenPath: resolve(base, tokenPath) }),
     seed: cache.seed,
   })
-  const table = new SharedTable(directory, { shape: shapeOf(cache), touchMs: touchMsOf(cache), hotBytes: 0 })
+  const table = new SharedTable(directory, { shape: shapeOf(cache), ...touchOf(cache), hotBytes: 0 })
   const kv4 = configuration.kv4 ?? lru.kv4
   const last: Downstream = kv4 === undefined ? NOTHING_BEHIND : new LastDownstream(new Kv4LastTier(kv4), log)
   const out = (sessions: readonly Session[]) => last.out(sessions)

@@ -392,11 +392,15 @@ export class SessionCacheManager {
   }
 
   async #sendAgain(key: string, unsent: Unsent): Promise<boolean> {
-    if (unsent.session !== undefined) {
-      const told = this.#client!.tell(unsent.topic, this.#fields(unsent.session))
-      if (!told) this.#keepUnsent(key, unsent)
-      return told
-    }
+    if (unsent.session !== undefined)
+      try {
+        await this.#client!.publish(unsent.topic, this.#fields(unsent.session))
+        return true
+      } catch (error) {
+        if (!(error instanceof SessionCacheError)) throw error
+        this.#keepUnsent(key, unsent)
+        return false
+      }
     const session = await this.#box.session(key)
     return session === undefined || this.#tell(session)
   }

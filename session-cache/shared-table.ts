@@ -23,7 +23,10 @@ export interface TableShape {
 export interface TableOptions {
   /** Given by the initializer. Absent: attach to what another process made. */
   readonly shape?: TableShape
-  /** A read writes down that it happened when the last such note is older than this, ms. Default 5000. */
+  /**
+   * A read writes down that it happened when the last such note is older than this, ms. Default: a quarter of the time
+   * that what was put out last had not been used, a minute at most.
+   */
   readonly touchMs?: number
   /** Bytes of the process's own copies of what it reads most; 0: none. Default 8 MiB. */
   readonly hotBytes?: number
@@ -42,6 +45,8 @@ const TOMBSTONE_MS = 10 * 60_000
 const SWEEP_SCAN = 1000
 // Others wait for the lock while a batch is written.
 const TOUCH_BATCH = 200
+const MOST_TOUCH_MS = 60_000
+const LEAST_TOUCH_MS = 1000
 const TOUCH_BACKLOG = 20_000
 const TOUCH_DELAY_MS = 20
 // Address space, not memory: the file takes what `capacity` records take.
@@ -64,7 +69,7 @@ const AT_STEP = 1 / 1024
  *   records   key         → record.ts
  *   recency   [used, key] → nothing; the first row goes first
  *   changes   n % 1024    → [n, key …]: what the n-th write changed, so that others drop their copies of it
- *   about     shape; tally: records, the latest `at`, writes so far
+ *   about     shape; tally: records, the latest `at`, writes so far, how soon records are put out
  *
  * Each call is one transaction, so that whoever dies in the middle leaves nothing half done: the next process takes the
  * lock over, and readers that died are removed by every sweep. Reads take no lock.
@@ -76,7 +81,9 @@ export class SharedTable {
   readonly #changes: Database<Buffer, number>
   readonly #about: Database<Buffer, string>
   readonly #clock: () => number
-  readonly #touchMs: number
+  readonly #touchMs: number | undefined
+  /** What holds where `#touchMs` says nothing. */
+  #adapted = MOST_TOUCH_MS
   readonly #touched = new Set<string>()
   readonly #hot: HotCopies
   /** The last write whose changes `#hot` knows, and when that was looked up, ms. */
@@ -98,7 +105,7 @@ export class SharedTable {
     options: TableOptions = {},
   ) {
     this.#clock = options.clock ?? Date.now
-    this.#touchMs = options.touchMs ?? 5000
+    this.#touchMs = options.touchMs
     this.#hot = new HotCopies(options.hotBytes ?? HOT_BYTES)
     try {
       reserveLockFile(directory)
@@ -154,17 +161,22 @@ export class SharedTable {
     if (copy === undefined) return undefined
     const now = this.#clock()
     if (copy.exp !== 0 && copy.exp <= now) return undefined
-    if (copy.value !== null && now - copy.used >= this.#touchMs) this.#touch(key)
+    if (copy.value !== null && now - copy.used >= (this.#touchMs ?? this.#adapted)) this.#touch(key)
     return copy.value
   }
 
   /** The session with what the tiers need to know of it; by the same rules as `get`. */
   session(key: string, counts: 'as a use' | 'as no use' = 'as no use'): Session | undefined {
-    this.#root.resetReadTxn()
+    if (counts === 'as a use') this.#dropWhatChanged(Date.now())
+    else this.#root.resetReadTxn()
     const found = this.#read(key)
     const now = this.#clock()
     if (found === undefined || isOver(found.head, now)) return undefined
-    if (counts === 'as a use' && !found.head.destroyed && now - found.head.used >= this.#touchMs)
+    if (
+      counts === 'as a use' &&
+      !found.head.destroyed &&
+      now - found.head.used >= (this.#touchMs ?? this.#adapted)
+    )
       this.#touch(key)
     return sessionOf(key, found)
   }
@@ -318,7 +330,7 @@ export class SharedTable {
       const { used, destroyed } = decodeHead(record)
       const copy = this.#hot.get(key)
       if (copy !== undefined) copy.used = used
-      return !destroyed && now - used >= this.#touchMs
+      return !destroyed && now - used >= (this.#touchMs ?? this.#adapted)
     })
   }
 
@@ -371,7 +383,8 @@ export class SharedTable {
   #dropWhatChanged(ms: number): void {
     this.#lookedAt = ms
     this.#root.resetReadTxn()
-    const { writes } = this.#tally()
+    const { writes, idle } = this.#tally()
+    this.#adapted = idle === 0 ? MOST_TOUCH_MS : Math.min(MOST_TOUCH_MS, Math.max(LEAST_TOUCH_MS, idle / 4))
     const behind = writes - this.#seen
     const from = this.#seen + 1
     this.#seen = writes
@@ -457,6 +470,8 @@ export class SharedTable {
       rows.push(row)
     }
     const out: Session[] = []
+    const newest = rows.at(-1)
+    if (newest !== undefined) this.#writing!.idle = Math.max(1, now - newest[0])
     for (const [, key] of rows) {
       const found = this.#read(key)!
       this.#remove(key, found.head)
@@ -498,15 +513,21 @@ export class SharedTable {
   #tally(): Tally {
     const bytes = this.#about.getBinaryFast(TALLY)
     return bytes === undefined
-      ? { count: 0, latest: 0, writes: 0 }
-      : { count: bytes.readDoubleLE(0), latest: bytes.readDoubleLE(8), writes: bytes.readDoubleLE(16) }
+      ? { count: 0, latest: 0, writes: 0, idle: 0 }
+      : {
+          count: bytes.readDoubleLE(0),
+          latest: bytes.readDoubleLE(8),
+          writes: bytes.readDoubleLE(16),
+          idle: bytes.readDoubleLE(24),
+        }
   }
 
-  #setTally({ count, latest, writes }: Tally): void {
-    const bytes = Buffer.allocUnsafe(24)
+  #setTally({ count, latest, writes, idle }: Tally): void {
+    const bytes = Buffer.allocUnsafe(32)
     bytes.writeDoubleLE(count, 0)
     bytes.writeDoubleLE(latest, 8)
     bytes.writeDoubleLE(writes, 16)
+    bytes.writeDoubleLE(idle, 24)
     this.#about.putSync(TALLY, bytes)
   }
 
@@ -528,6 +549,8 @@ interface Tally {
   latest: number
   /** Writes that changed something, so far. */
   writes: number
+  /** How long what was put out last had not been used, ms; 0: nothing was. */
+  idle: number
 }
 
 interface Writing extends Tally {

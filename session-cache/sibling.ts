@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import type { SiblingConfiguration } from './configuration'
-import { shapeOf, touchMsOf } from './configuration'
+import { shapeOf, touchOf } from './configuration'
 import type { Downstream } from './downstream'
 import { NOTHING_BEHIND } from './downstream'
 import type { FrameClient } from './frame-server'
@@ -40,7 +40,7 @@ export async function startSibling(
       seed: cache.seed,
     }),
     {
-      touchMs: touchMsOf(cache),
+      ...touchOf(cache),
       hotBytes: 0,
       ...(cache.am_initializer === true ? { shape: shapeOf(cache) } : {}),
     },

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { SessionCacheError } from './errors'
 
 /** Of the table's file; another one lies elsewhere. */
-const LAYOUT = 2
+const LAYOUT = 3
 
 export interface TablePlace {
   /** Where tables lie. Default /dev/shm, which is memory; the directory for temporary files where there is none. */

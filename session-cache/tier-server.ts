@@ -37,6 +37,7 @@ export interface TierServerOptions {
 
 const TOPICS = 64
 const TOPIC_LENGTH = 256
+const CATCH_UP_PAGE = 50
 /** Lookups that may be under way; whoever asks more is told at once that nothing was found. */
 const LOOKUPS = 10_000
 
@@ -48,6 +49,7 @@ export class TierServer {
   readonly path: string
   readonly #server: FrameServer
   #lookups = 0
+  readonly #catchingUp = new Set<FrameClient>()
 
   constructor(private readonly options: TierServerOptions) {
     const { configuration, cache, base, log } = options
@@ -150,20 +152,25 @@ export class TierServer {
     if (name !== undefined && name.length <= 128) client.name = name
     this.#acknowledge(client, frame)
     const away = numberIn(frame, 'away_ms')
-    if (topic === TOPIC.session && away !== undefined) this.#catchUp(client, Date.now() - away)
+    if (topic === TOPIC.session && away !== undefined && !this.#catchingUp.has(client)) {
+      this.#catchingUp.add(client)
+      this.#catchUp(client, Date.now() - away)
+        .catch((error: unknown) =>
+          this.options.log('warn', 'a client was not told all', { error: String(error) }),
+        )
+        .finally(() => this.#catchingUp.delete(client))
+    }
   }
 
   /** What was written while the client was away, so that it holds nothing that has changed meanwhile. */
-  #catchUp(client: FrameClient, since: number): void {
-    const pages = this.options.table.writtenSince(since)
-    const next = () => {
-      const { value: page, done } = pages.next()
-      if (done === true || page === undefined) return
+  async #catchUp(client: FrameClient, since: number): Promise<void> {
+    for (const page of this.options.table.writtenSince(since, CATCH_UP_PAGE)) {
       for (const session of page)
         if (!client.send(publication(TOPIC.session, this.path, sessionFields(session, this.shape)))) return
-      setImmediate(next)
+      // As fast as it reads, and others in between.
+      await client.drained()
+      await new Promise((resolve) => setImmediate(resolve))
     }
-    next()
   }
 
   #published(client: FrameClient, frame: Frame, topic: string): void {

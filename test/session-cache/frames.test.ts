@@ -43,6 +43,15 @@ describe('frames', () => {
         expect(readAll(stream.subarray(0, a), stream.subarray(a, b), stream.subarray(b))).toEqual(expected)
   })
 
+  test('take little memory however small their pieces are', () => {
+    const reader = new FrameReader({ bytes: 3_000_000, depth: 9 })
+    const before = process.memoryUsage().heapUsed
+    for (const byte of Buffer.from(`{"a":"${'x'.repeat(200_000)}`)) reader.push(Buffer.of(byte))
+    globalThis.gc?.()
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(12_000_000)
+    expect(reader.push(Buffer.from('"}'))).toEqual([{ a: 'x'.repeat(200_000) }])
+  })
+
   test('may have white space between them', () => {
     expect(readAll(Buffer.from(CAPTURED.join(' \r\n\t')))).toEqual(expected)
   })

@@ -94,6 +94,30 @@ describe('KV4 as the last tier', () => {
     }
   })
 
+  test('does not believe an answer that what was kept meanwhile has made old', async () => {
+    const real = globalThis.fetch
+    let hold: Promise<void> = Promise.resolve()
+    globalThis.fetch = async (...args) => {
+      const response = await real(...args)
+      if (args[1]?.method === 'GET') await hold
+      return response
+    }
+    try {
+      const last = tier()
+      let release: () => void = () => undefined
+      hold = new Promise((resolve) => (release = resolve))
+      const looking = last.find('crossing')
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      const session = { key: 'crossing', value: 'v', at: 1, exp: 0 }
+      await last.keep(session)
+      release()
+      expect(await looking).toBeUndefined()
+      expect(await last.find('crossing')).toEqual(session)
+    } finally {
+      globalThis.fetch = real
+    }
+  })
+
   test('refuses a wrong secret with a clear error, and never says it', async () => {
     const last = new Kv4LastTier({ ...kv4(), secret: 'a-wrong-secret-of-elena', timeout_ms: 3000 })
     await expect(last.find('k')).rejects.toThrow(/401 unauthorized/)

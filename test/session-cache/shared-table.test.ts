@@ -205,6 +205,38 @@ describe('the shared table', () => {
     expect(one.set('d', 'd').out.map(({ key }) => key)).toEqual(['b'])
   })
 
+  test('notes uses as often as the table turns over, once a minute where nothing is put out', () => {
+    const directory = tableRoom()
+    const t = new SharedTable(directory, { shape: { ...SHAPE, capacity: 4 }, clock: () => now })
+    open.push(t)
+    const use = (key: string) => {
+      const then = Date.now()
+      while (Date.now() === then);
+      expect(t.get(key)).toBe(key)
+      t.flush()
+    }
+    const oldest = () => [...t.writtenSince(0)].flat()[0]?.key
+    for (const key of ['a', 'b', 'c', 'd']) {
+      t.set(key, key)
+      now += 10
+    }
+    now += 30_000
+    use('a')
+    expect(oldest()).toBe('a')
+    now += 30_000
+    use('a')
+    expect(oldest()).toBe('b')
+    // Put out after about a minute: a quarter of that from now on.
+    expect(t.set('e', 'e').out.map(({ key }) => key)).toEqual(['b'])
+    now += 10_000
+    use('c')
+    expect(oldest()).toBe('d')
+    now += 10_000
+    use('c')
+    use('d')
+    expect(oldest()).toBe('a')
+  })
+
   test('stamps what it is told of a clock that is ahead, and what its own sets after it', () => {
     const t = table({ capacity: 10 })
     t.put({ key: 'k', value: 'from ahead', at: now + 5000, exp: 0 })
