@@ -7,6 +7,7 @@ import { latest } from './latest'
 import { mixed } from './mixed'
 import { put } from './put'
 import { registry } from './registry'
+import { sess } from './sess'
 import { sessionCache } from './session-cache'
 import { stats } from './stats'
 import { signal } from './signal'
@@ -23,6 +24,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   stats,
   couch,
   registry,
+  sess,
   signal,
   watch,
   form,

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createStorage } from 'unstorage'
 import type { Gateway } from '../../client'
-import { expressSessionStore, type ExpressSession } from '../../client/stores/express-session'
+import { expressSessionStore } from '../../client/stores/express-session'
 import { KeyvStore } from '../../client/stores/keyv'
 import { unstorageDriver } from '../../client/stores/unstorage'
 import type { Client, Row } from '../client'
@@ -97,9 +97,10 @@ describe('express-session', () => {
 
   const asked = <T>(ask: (done: (error?: unknown, result?: T) => void) => void): Promise<T> =>
     new Promise((resolve, reject) =>
-      ask((error, result) =>
-        error === null || error === undefined ? resolve(result as T) : reject(error as Error),
-      ),
+      ask((error, result) => {
+        if (error instanceof Error) reject(error)
+        else resolve(result!)
+      }),
     )
 
   test('keeps sessions apart until they are destroyed', async () => {
@@ -132,19 +133,14 @@ describe('express-session', () => {
   test('tells of all sessions, counts them and clears them', async () => {
     const { store } = await application()
     const put = (id: string, value: object) =>
-      asked<void>((done) =>
-        store.set(id, { cookie: { originalMaxAge: null }, ...value } as ExpressSession, done),
-      )
+      asked<void>((done) => store.set(id, { cookie: { originalMaxAge: null }, ...value }, done))
     for (const [i, id] of STRANGE.entries()) await put(id, { views: i })
     expect(await asked<number>((done) => store.length(done))).toBe(STRANGE.length)
-    const all = (await asked((done) => store.all(done as never))) as unknown as {
-      id: string
-      views: number
-    }[]
+    const all = await asked<readonly object[]>((done) => store.all(done))
     const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1)
-    expect(all.map(({ id, views }) => ({ id, views })).sort(byId)).toEqual(
-      STRANGE.map((id, views) => ({ id, views })).sort(byId),
-    )
+    expect(
+      (all as readonly { id: string; views: number }[]).map(({ id, views }) => ({ id, views })).sort(byId),
+    ).toEqual(STRANGE.map((id, views) => ({ id, views })).sort(byId))
     expect(await asked((done) => store.get('a/b', done))).toMatchObject({ views: 0 })
     expect(await asked((done) => store.get('nobody', done))).toBeNull()
     await asked<void>((done) => store.touch('nobody', {}, done))
