@@ -270,7 +270,8 @@ export class Router implements PresenceEvents, ClusterEvents {
       for (const [user, remote] of users)
         if (remote.epoch !== epoch && cluster.others.get(node) === epoch)
           presence.takeAway(channel, node, user, '$sys', remote.n).catch(onBackgroundError)
-      if (present.length > 0) await cluster.announce(node, channel)
+      // Nobody waits for a node that is slow; what its members say until it knows is missing.
+      if (present.length > 0) await cluster.announce(node, channel, () => this.#tellGap(held.room))
       for (const [user, remote] of present)
         if ((held.departed.get(`${node}\n${user}`) ?? 0) < remote.n) this.arrived(channel, node, user, remote)
     } finally {

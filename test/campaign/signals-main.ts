@@ -26,7 +26,7 @@ async function main(): Promise<void> {
         `${round}: ${sent} sent, ${heard} heard, everybody told ${toldMs.toFixed(0)} ms after the kill, ${undetected} undetected\n`,
       ),
   })
-  for (const line of result.undetected) process.stdout.write(line + '\n')
+  for (const line of result.undetected.slice(0, 20)) process.stdout.write(line + '\n')
   process.stdout.write(
     `${result.sockets} sockets in ${result.rooms} rooms, ${result.kills} kills, ${result.sent} sent, ${result.heard} heard, ` +
       `${result.twice} twice, ${result.detected} missing and told, ${result.undetected.length} undetected\n`,

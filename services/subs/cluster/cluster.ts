@@ -7,8 +7,11 @@ export interface Cluster {
   readonly others: ReadonlyMap<string, string>
   /** A message for members of another node, in the order of sending, and once. */
   send(node: string, channel: Channel, message: Message): void
-  /** Tells a node that this one has members at a channel now. false: it did not say within a second that it knows. */
-  announce(node: string, channel: Channel): Promise<boolean>
+  /**
+   * Tells a node that this one has members at a channel now. false: it did not say within a second that it knows.
+   * @param late told when it says so after all: until then its messages were not for this node
+   */
+  announce(node: string, channel: Channel, late: () => void): Promise<boolean>
   start(events: ClusterEvents): Promise<void>
   stop(): Promise<void>
 }

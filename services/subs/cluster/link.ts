@@ -57,12 +57,15 @@ export class Link {
     this.#push(channel, { q: this.#next++, c: channel, m: message })
   }
 
-  /** false: it did not say in time that it has it. */
-  announce(channel: Channel, timeoutMs: number): Promise<boolean> {
+  /**
+   * false: it did not say in time that it has it.
+   * @param late told when it says so after all
+   */
+  announce(channel: Channel, timeoutMs: number, late: () => void = () => undefined): Promise<boolean> {
     const q = this.#next++
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        this.#waiting.delete(q)
+        this.#waiting.set(q, late)
         resolve(false)
       }, timeoutMs)
       this.#waiting.set(q, () => {

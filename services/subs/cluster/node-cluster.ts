@@ -79,8 +79,8 @@ export class NodeCluster implements Cluster {
     this.#link(node)?.send(channel, message)
   }
 
-  async announce(node: string, channel: Channel): Promise<boolean> {
-    return (await this.#link(node)?.announce(channel, ANNOUNCE_MS)) ?? false
+  async announce(node: string, channel: Channel, late: () => void): Promise<boolean> {
+    return (await this.#link(node)?.announce(channel, ANNOUNCE_MS, late)) ?? false
   }
 
   /** undefined: it does not live. */

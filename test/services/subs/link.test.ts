@@ -75,10 +75,10 @@ function openWorld(work: () => Promise<void> = async () => undefined): World {
 }
 
 /** Until the link has dialled again, which it does after a pause. */
-async function redialled({ wire, settle }: World, before: number): Promise<void> {
+async function redialled(world: World, before: number): Promise<void> {
   const end = Date.now() + 5_000
-  while (wire.dialled === before && Date.now() < end) await wait(5)
-  await settle()
+  while (world.wire.dialled === before && Date.now() < end) await wait(5)
+  await world.settle()
 }
 
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
@@ -199,7 +199,15 @@ test('an announcement is answered once it has been dealt with, and false where n
   expect(world.told).toEqual([{ kind: 'announced', path: '/room' }])
   world.wire.isDown = true
   world.wire.cut()
-  expect(await world.link.announce(ROOM, 20)).toBe(false)
+  let late = 0
+  expect(await world.link.announce(ROOM, 20, () => late++)).toBe(false)
+  expect(late).toBe(0)
+  // What was said meanwhile was not for this node, which has to know.
+  world.wire.isDown = false
+  await redialled(world, world.wire.dialled)
+  expect(late).toBe(1)
+  await world.settle()
+  expect(late).toBe(1)
 })
 
 test('one that was ended dials no more, and keeps nothing', async () => {

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { createAccountEnds } from '../../../auth'
 import type { Client } from '../../client'
 import { Peer } from './peer'
 import { openSignalWorld, type SignalWorld } from './world'
@@ -170,12 +171,13 @@ describe('an account that ends', () => {
     const late = world.platform.as('late', (await make(sys, 'late')).secret)
     await late.post('/_ns/room')
     const token = await late.ok(late.put<string>('/_token/room?k=bob&expire=0'))
-    const hold = context.accountEnds.hold.bind(context.accountEnds)
+    // The same over the same store, which is asked only after the account has ended.
+    const ends = createAccountEnds(world.platform.engine)
     const held = jest.spyOn(context.accountEnds, 'hold').mockImplementationOnce((bucket, tell) => {
-      const later = deactivate(sys, 'late').then(() => hold(bucket, tell))
+      const later = deactivate(sys, 'late').then(() => ends.hold(bucket, tell))
       return {
         ready: later.then(({ ready }) => ready),
-        release: () => void later.then(({ release }) => release()),
+        release: () => void later.then((held) => held.release()),
       }
     })
     expect(await new Peer(world.url(token)).closed).toEqual(ended)
