@@ -26,6 +26,14 @@ export const ENTRY_MODEL: SequentialModel<EntryState, EntryCall, EntryAnswer> = 
 
   print: ({ n, value }) => `${n} ${value}`,
 
+  alike(history) {
+    const read = new Set(history.map(({ output }) => (output?.kind === 'entry' ? output.value : undefined)))
+    return (call) => {
+      if (call.kind === 'get' || (call.kind === 'put' && read.has(call.value))) return undefined
+      return `${call.kind} ${call.on ?? ''}`
+    }
+  },
+
   apply(state, call, answer) {
     const live = state.value !== null
     switch (call.kind) {

@@ -58,6 +58,24 @@ test('says which call does not fit', () => {
   })
 })
 
+test('is not lost among calls that were never answered', () => {
+  const history: Call[] = []
+  let n = 0
+  for (let i = 0; i < 2_000; i++) {
+    const at = i * 10
+    if (i % 25 === 3) {
+      // Every second one happens, long after it was asked for.
+      history.push(put(`open ${i}`, undefined, at, Infinity))
+      if (i % 2 === 1) n++
+    } else if (i % 25 === 15 && i % 2 === 0) history.push(put(`open ${i}`, undefined, at, Infinity, 7))
+    history.push(put(`${i}`, ++n, at + 1, at + 12), get(`${i}`, n, at + 13.5, at + 13.7))
+  }
+  const answered = history.filter(({ returnedAt }) => returnedAt < Infinity).length
+  expect(answered).toBe(4_000)
+  expect(isLinearizable(history)).toBe(true)
+  expect(isLinearizable([...history, get('never', n + 1, 90_000, 90_001)])).toBe(false)
+})
+
 /** Every order, one after the other. */
 function isLinearizableByTrying(history: readonly Call[], state: EntryState = ENTRY_MODEL.initial): boolean {
   if (history.every(({ returnedAt }) => returnedAt === Infinity)) return true
