@@ -1,17 +1,8 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Method } from '../services/module'
-import { type Answer, send } from './client'
-import { type Destination, type DestinationOptions, destination } from './destination'
 import { CliFailure, EXIT, type ExitCode } from './failure'
-import { requestTarget } from './request-target'
-import { explain } from './show'
+import { all, ask, json, print, run, time, withDestination, type Options } from './service-command'
 import { printable, table } from './table'
-
-interface Options extends DestinationOptions {
-  readonly json?: boolean
-  readonly timeout: number
-}
 
 interface Service {
   readonly id: string
@@ -30,11 +21,6 @@ interface Event {
   readonly type: string
   readonly payload: unknown
 }
-
-type Parameters = Readonly<Record<string, string | undefined>>
-
-/** The server said no: the code and its remedy are on standard error already. */
-class Refused extends Error {}
 
 const POLL_SECONDS = 30
 const RETRY_MS = 1_000
@@ -216,69 +202,6 @@ function eventsCommand(end: (exit: ExitCode) => void): Command {
     )
 }
 
-function withDestination(command: Command): Command {
-  return command
-    .option('--url <url>', 'server (KV4_URL; default http://127.0.0.1:4006)')
-    .option('-u, --user <user:secret>', 'credential (KV4_USER)')
-    .option('--user-file <file>', 'file whose first line is user:secret')
-    .option('-p, --profile <name>', 'server and credential of a profile (KV4_PROFILE)')
-    .option('--json', 'print JSON, for programs')
-    .option('--timeout <seconds>', 'how long to wait for an answer', seconds, 60)
-}
-
-async function run(
-  end: (exit: ExitCode) => void,
-  options: Options,
-  work: (to: Destination) => Promise<void>,
-): Promise<void> {
-  try {
-    await work(await destination(options))
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error
-    end(EXIT.refused)
-  }
-}
-
-/** @throws Refused once it has been said why */
-async function ask(
-  to: Destination,
-  { timeout }: Options,
-  method: Method,
-  path: string,
-  parameters: Parameters,
-  body?: unknown,
-): Promise<Answer> {
-  const query = Object.entries(parameters).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${name}=${value}`],
-  )
-  const answer = await send(to, {
-    method,
-    target: requestTarget(path, query),
-    timeoutMs: timeout * 1000,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  })
-  if (answer.ok) return answer
-  process.stderr.write(explain(answer) + '\n')
-  throw new Refused()
-}
-
-/** Every page of a listing. */
-async function all<Item>(
-  to: Destination,
-  options: Options,
-  path: string,
-  parameters: Parameters,
-): Promise<readonly Item[]> {
-  const items: Item[] = []
-  let after: string | undefined
-  do {
-    const { envelope } = await ask(to, options, 'GET', path, { ...parameters, after })
-    items.push(...(envelope['v'] as readonly Item[]))
-    after = envelope['next'] as string | undefined
-  } while (after !== undefined)
-  return items
-}
-
 function absolute(path: string): string {
   return path.startsWith('/') ? path : `/${path}`
 }
@@ -313,22 +236,4 @@ function summary({ payload }: Event): string {
   const change =
     new_value === undefined ? `${old_value} → (removed)` : `${old_value ?? '(none)'} → ${new_value}`
   return printable(`${configuration_value_id}: ${change}`)
-}
-
-function time(ms: number): string {
-  return new Date(ms).toISOString()
-}
-
-function json(value: unknown): void {
-  print(JSON.stringify(value))
-}
-
-function print(text: string): void {
-  process.stdout.write(text + '\n')
-}
-
-function seconds(text: string): number {
-  const value = Number(text)
-  if (!/^\d{1,6}(\.\d+)?$/.test(text) || value <= 0) throw new InvalidArgumentError('a number of seconds')
-  return value
 }

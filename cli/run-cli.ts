@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../server/config'
 import { METHODS } from '../services/module'
 import { version } from '../package.json'
+import { applicationCommands } from './applications'
 import { configCommand } from './config'
 import { CliFailure, EXIT, type ExitCode } from './failure'
 import { migrateCommand } from './migrate'
@@ -40,7 +41,7 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
   for (const method of METHODS) program.addCommand(requestCommand(method, end))
   program.addCommand(watchCommand())
   program.addCommand(profileCommand())
-  for (const command of registryCommands(end)) program.addCommand(command)
+  for (const command of [...registryCommands(end), ...applicationCommands(end)]) program.addCommand(command)
   program.addCommand(migrateCommand())
   program.addCommand(relayCommand())
   for (const command of withChildren(program))
