@@ -155,13 +155,13 @@ export class Committer {
   }
 
   /**
-   * Where a batch costs the store much the same whatever its size, it is worth a short wait for the callers of the last
+   * A batch costs the store much the same whatever its size, so it is worth a short wait for the callers of the last
    * one, who are on their way with their next writes: until as many have come, none has come for a moment, or a part of
    * what the last batch took is over.
    */
   async #gather(): Promise<void> {
     const wanted = Math.min(this.#recent, MAX_BATCH)
-    if (this.#queue.length >= wanted || wanted > this.features.gatherUpTo) return
+    if (this.#queue.length >= wanted) return
     let now = performance.now()
     const until = now + this.#lastMs * GATHER_PART
     let lull = now + Math.min(this.#lastMs * GATHER_PART, LULL_MS)

@@ -43,11 +43,6 @@ export interface StoreFeatures {
   readonly ordered: boolean
   /** true: no other process writes to this store, so the engine may trust what it has seen. */
   readonly exclusive: boolean
-  /**
-   * Callers up to which it pays to wait a moment for all of them before a commit, since it costs about the same for all
-   * as for one. Above it the work on one batch and the store's on another had better overlap.
-   */
-  readonly gatherUpTo: number
 }
 
 /** Adds version `version.n`; stored only while the address's latest is `version.n - 1` (0: there is none). */

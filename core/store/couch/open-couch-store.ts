@@ -38,7 +38,7 @@ export async function openCouchStore(options: CouchOptions): Promise<Store> {
 }
 
 class CouchStore implements Store {
-  readonly features = { name: 'couch', ordered: false, exclusive: false, gatherUpTo: 16 } as const
+  readonly features = { name: 'couch', ordered: false, exclusive: false } as const
   readonly #open = new Set<CouchBucket>()
   readonly #heads: HeadsBudget = { characters: 0 }
 

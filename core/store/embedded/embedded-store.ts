@@ -91,7 +91,6 @@ export class EmbeddedStore implements Store {
     name: 'embedded',
     ordered: true,
     exclusive: true,
-    gatherUpTo: Infinity,
   }
   readonly collector: Collector
   readonly #committer: Committer
