@@ -108,10 +108,10 @@ async function* events({ url, headers, target, signal }: WatchOptions, cursor: s
     const decoder = new TextDecoder()
     const body = response.body.getReader()
     for (;;) {
-      const { done, value } = await body.read()
+      const { done, value }: { done: boolean; value?: Uint8Array } = await body.read()
       if (done) return
       heard()
-      yield* reader.read(decoder.decode(value as Uint8Array, { stream: true }))
+      yield* reader.read(decoder.decode(value, { stream: true }))
     }
   } finally {
     clearTimeout(silence)

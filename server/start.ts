@@ -44,6 +44,7 @@ import { originOf } from './origin'
 import { Destinations } from './outgoing/destinations'
 import { WebhookClient } from './outgoing/webhook-client'
 import { remoteAddressOf } from './remote-address'
+import { ServiceWatches } from './service-watches'
 import { createDialer } from './socket'
 import { Standing } from './standing'
 import { createUpgrades } from './upgrade'
@@ -148,6 +149,11 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     const accountEnds = createAccountEnds(engine, (error) =>
       log.warn({ err: error }, 'accounts are not followed and will be looked at again'),
     )
+    const watching = new Watching({
+      engine,
+      most: config.watchMax,
+      mostPerAccount: config.watchPerAccount,
+    })
     const context: ServiceContext = {
       engine,
       node: config.node,
@@ -168,6 +174,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       bans,
       banEnds,
       accountEnds,
+      watches: new ServiceWatches({ bindings: () => bindings, engine, watching, bans, banEnds }),
       stats,
       cluster: new ClusterKey(pepper),
       dial: createDialer({ liveness, log }),
@@ -232,11 +239,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     })
     const { server, drain } = createHttp({
       standing: new Standing({ bans, banEnds, credentialEnds }),
-      watching: new Watching({
-        engine,
-        most: config.watchMax,
-        mostPerAccount: config.watchPerAccount,
-      }),
+      watching,
       bindings,
       mounts,
       engine,

@@ -10,6 +10,7 @@ import type { Bucket, Engine, Json, Key, LayerDeclaration, Path } from '../core'
 import type { Recorder } from './recorder'
 import type { SocketDialer, SocketRoute } from './socket'
 import type { Watched } from './watch'
+import type { WatchDoor } from './watch-door'
 import type { WebhookSender } from './webhook-sender'
 
 /**
@@ -179,6 +180,8 @@ export interface ServiceContext {
   readonly banEnds: BanEnds
   /** Who keeps something open for an account is told here when that account ends. */
   readonly accountEnds: AccountEnds
+  /** Watches what the routes of all services let be watched. */
+  readonly watches: WatchDoor
   /** Where to count what `_stats` then tells. */
   readonly stats: Recorder
   /** How nodes of this platform know each other. */

@@ -1,4 +1,4 @@
-import { BucketName, Key, Kv4Error, VersionTag, valueSize } from '../core'
+import { BucketName, Key, Kv4Error, VersionTag, isKv4Error, valueSize } from '../core'
 import type {
   Address,
   Bucket,
@@ -314,7 +314,7 @@ class ChangeStream implements EventSource, AsyncIterator<StreamEvent, undefined>
 
   constructor(
     { bucket, filter, since }: Wanted,
-    signal: AbortSignal,
+    private readonly signal: AbortSignal,
     private readonly leave: () => void,
     private readonly showing: Showing,
   ) {
@@ -349,6 +349,9 @@ class ChangeStream implements EventSource, AsyncIterator<StreamEvent, undefined>
         this.#first = undefined
         const result = await pending
         if (result.done === true) {
+          // Who ended it may have said why.
+          const { reason } = this.signal as { readonly reason: unknown }
+          if (isKv4Error(reason)) throw reason
           this.leave()
           return { done: true, value: undefined }
         }

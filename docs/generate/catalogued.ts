@@ -38,6 +38,7 @@ export function catalogued(): { readonly services: readonly Service[]; readonly 
     bans: createBans(NO_ENGINE),
     banEnds: createBanEnds(createBans(NO_ENGINE)),
     accountEnds: createAccountEnds(NO_ENGINE),
+    watches: { open: () => Promise.reject(new Error('nothing is watched here')) },
     stats: { record: () => undefined },
     cluster: new ClusterKey(pepper),
     dial() {

@@ -13,7 +13,7 @@ import { SubscriptionReader } from './subscriptions'
  * send them away. Layers: `*subs:<node>`, one entry for each user connected to that node, at the channel's path.
  */
 export function subs(context: ServiceContext): Service {
-  const { engine, node, epoch, tokens, bans, banEnds, accountEnds, stats } = context
+  const { engine, node, epoch, tokens, bans, banEnds, accountEnds, watches, stats } = context
   const onBackgroundError = context.onBackgroundError ?? (() => undefined)
   const cluster = new NodeCluster({
     engine,
@@ -38,6 +38,7 @@ export function subs(context: ServiceContext): Service {
         bans,
         banEnds,
         accountEnds,
+        watches,
         count: ({ bucket, path }, measurement, user, value) =>
           stats.record(bucket, path, measurement, user, value),
         onBackgroundError,

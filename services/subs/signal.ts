@@ -3,10 +3,12 @@ import type { BanEnds } from '../../auth/ban-ends'
 import type { Bans } from '../../auth/bans'
 import type { TokenHolder, TokenKeeper } from '../../auth/token-keeper'
 import { Path, isKv4Error } from '../../core'
+import type { DoorWatcher, WatchDoor } from '../watch-door'
 import type { Socket, SocketListener, SocketRequest, SocketRoute } from '../socket'
 import type { Channel } from './channel'
 import { DIALECTS, type Dialect, type DialectSegment } from './dialects'
 import { Pace } from './pace'
+import { Watches } from './watches'
 import { BAD_TOKEN, BANNED, type Router, type Seat } from './router'
 
 /** The store does not answer: the client comes back by itself. */
@@ -18,6 +20,7 @@ export interface SignalOptions {
   readonly bans: Pick<Bans, 'check'>
   readonly banEnds: BanEnds
   readonly accountEnds: AccountEnds
+  readonly watches: WatchDoor
   /** Counts of a channel: logins (`router:sub`) and bytes of frames passed on (`router:pkt`). */
   readonly count: (
     channel: Channel,
@@ -69,12 +72,14 @@ function refusal({ refusal: frame }: Dialect): SocketListener {
 }
 
 function connection(
-  { router, bans, banEnds, accountEnds, count, onBackgroundError }: SignalOptions,
-  { bucket, path = Path.root, user, login }: TokenHolder,
+  { router, bans, banEnds, accountEnds, watches: door, count, onBackgroundError }: SignalOptions,
+  holder: TokenHolder,
   dialect: Dialect,
   { rawQuery, remoteAddress: address }: SocketRequest,
 ): SocketListener {
+  const { bucket, path = Path.root, user, login } = holder
   const channel: Channel = { bucket, path }
+  let watches: Watches | undefined
   let pace: Pace | undefined
   let seat: Seat | undefined
   let account: AccountHold | undefined
@@ -104,6 +109,8 @@ function connection(
   return {
     open(socket) {
       pace = new Pace(socket)
+      const watcher = dialect.watches ? watcherOf(holder, address) : undefined
+      if (watcher !== undefined) watches = new Watches(socket, door, watcher, onBackgroundError)
       ban = banEnds.hold(bucket, path, address, () => socket.close(BANNED, 'banned'))
       account = accountEnds.hold(bucket, () => socket.close(BAD_TOKEN, 'the account is not active'))
       enter(socket).catch((error: unknown) => {
@@ -117,16 +124,34 @@ function connection(
         return
       }
       pace!.message(frame.length)
-      if (seat?.say(frame.toString('utf8')) === true) count(channel, 'router:pkt', user, frame.length)
+      const text = frame.toString('utf8')
+      if (watches?.take(text) === true) return
+      if (seat?.say(text) === true) count(channel, 'router:pkt', user, frame.length)
     },
     closed() {
       open = false
       if (pace === undefined) return
       pace.end()
+      watches?.end()
       ban!.release()
       account!.release()
       seat?.leave()
     },
+  }
+}
+
+/** Who the bearer is to what he watches, where his token was made for that (`watch` of `_token`). */
+function watcherOf(
+  { account, sub, bucket, login, path, scope }: TokenHolder,
+  address: string,
+): Omit<DoorWatcher, 'signal'> | undefined {
+  const prefixes = scope?.['watch']
+  if (!Array.isArray(prefixes)) return undefined
+  return {
+    principal: { account, ...(sub !== undefined && { sub }), bucket, login, kind: 'token' },
+    address,
+    ...(path !== undefined && { within: path }),
+    prefixes: prefixes.filter((prefix) => typeof prefix === 'string'),
   }
 }
 

@@ -17,6 +17,15 @@ const Query = z.object({
     .refine((seconds) => seconds <= MAX_SECONDS)
     .default(DEFAULT_SECONDS)
     .describe('seconds in which a connection can be opened, at most ten years; 0: for ever'),
+  watch: z
+    .string()
+    .regex(
+      /^_[a-z][a-z0-9_-]{0,62}(,_[a-z][a-z0-9_-]{0,62}){0,15}$/,
+      'is not a list of prefixes: _data,_subs',
+    )
+    .transform((text) => text.split(','))
+    .describe('prefixes that its bearer may watch by the socket, at the path and below: `_data,_subs`')
+    .optional(),
 })
 
 /** PUT: contract §10. A body of any form, or none, is accepted and ignored. */
@@ -36,6 +45,7 @@ export function create(tokens: TokenKeeper): Route {
           ...(path !== Path.root && { path }),
           // examples-v3 sends an empty one before its user has a name.
           ...(query.k !== undefined && query.k !== '' && { user: query.k }),
+          ...(query.watch !== undefined && { scope: { watch: query.watch } }),
         },
         query.expire,
       )

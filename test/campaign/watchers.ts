@@ -36,6 +36,10 @@ interface Told {
 
 const PATHS = ['', '/a', '/a/b', '/c']
 const KEYS = 12
+/** The store does not answer now: worth another try. */
+const BUSY = 503
+/** Ends of a stream that one comes back from. */
+const RESUMABLE: ReadonlySet<string> = new Set(['reader_too_slow', 'store_unavailable'])
 const VALUE_OF_DELETE = { _deleted: true }
 
 /** What one watcher looks at, and what it was told, by path and key. */
@@ -118,6 +122,7 @@ class Watcher {
     const { body, status } = await this.#node.get<readonly Readonly<Record<string, unknown>>[]>(
       `${this.target}&wait=1&limit=${limit}&since=${this.#cursor}`,
     )
+    if (status === BUSY) return
     if (status !== 200) {
       this.problems.push(`${this.name}: a poll was answered ${status} ${JSON.stringify(body.v)}`)
       this.#failed = true
@@ -133,6 +138,7 @@ class Watcher {
 
   async #stream(): Promise<void> {
     const stream = await WatchClient.open(this.#node, this.target, { lastEventId: this.#cursor })
+    if (stream.status === BUSY) return stream.close()
     if (stream.status !== 200) {
       this.problems.push(`${this.name}: a stream was answered ${stream.status}`)
       this.#failed = true
@@ -152,7 +158,7 @@ class Watcher {
     const heard = new Set<string>()
     for (const { event, data, id } of stream.events) {
       if (event === 'error') {
-        if (data['v'] !== 'reader_too_slow') this.problems.push(`${this.name}: ${JSON.stringify(data)}`)
+        if (!RESUMABLE.has(String(data['v']))) this.problems.push(`${this.name}: ${JSON.stringify(data)}`)
         continue
       }
       this.#hear(data, heard)
@@ -229,7 +235,7 @@ export async function runWatchCampaign({
       const node = nodes[n % nodes.length]!
       addresses.add(`${path} ${k}`)
       if (random() < 0.1) await node.delete(`/_data${path}?k=${k}`)
-      else await node.ok(node.post(`/_data${path}`, { k, v: n }))
+      else await put(node, path, k, n)
       if (n % 500 === 0)
         onProgress?.(
           n,
@@ -252,15 +258,23 @@ export async function runWatchCampaign({
   }
 }
 
+/** A store that does not answer for a moment may have written or not: the time series says so in the end. */
+async function put(node: Client, path: string, k: string, v: number): Promise<void> {
+  const { status, body } = await node.post(`/_data${path}`, { k, v })
+  if (body.s !== 'ok' && status !== BUSY)
+    throw new Error(`a write was answered ${status} ${JSON.stringify(body)}`)
+}
+
 /** What the time series of a key says, oldest first. */
 async function timeSeries(node: Client, place: string): Promise<readonly unknown[]> {
   const [path, k] = place.split(' ') as [string, string]
   const values: unknown[] = []
   let after = ''
   for (;;) {
-    const { body } = await node.get<readonly Row[]>(
+    const { body, status } = await node.get<readonly Row[]>(
       `/_data${path}?k=${k}&time_series=1&limit=1000&consistent=1${after && `&after=${after}`}`,
     )
+    if (status === BUSY) continue
     values.push(...body.v.map(([, , value]) => value))
     if (body.next === undefined) return values.reverse()
     after = body.next

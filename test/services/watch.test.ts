@@ -172,13 +172,14 @@ describe('a stream', () => {
     await wait(1_200)
     slow.resume()
     await slow.until(() => slow.ended)
-    const last = slow.events.at(-1)!
-    expect(last).toMatchObject({ event: 'error', data: { v: 'reader_too_slow', s: 'error' } })
-    const told = slow.events.length - 1
+    // Its last word may be lost with the connection, which is cut when it is not taken either.
+    const errors = slow.events.filter(({ event }) => event === 'error')
+    for (const { data } of errors) expect(data).toEqual({ v: 'reader_too_slow', s: 'error' })
+    const told = slow.events.length - errors.length
     expect(told).toBeLessThan(60)
     const again = await watch(elena, '/_data/slow?watch=1', { lastEventId: slow.lastEventId })
     await again.take(60 - told)
-    expect([...slow.events.slice(0, -1), ...again.events].map(({ data }) => data['k'])).toEqual(
+    expect([...slow.events.slice(0, told), ...again.events].map(({ data }) => data['k'])).toEqual(
       Array.from({ length: 60 }, (_, i) => `k${i}`),
     )
   }, 60_000)

@@ -4,6 +4,8 @@ import type { Message } from '../message'
 /** How a generation of clients says things. Pure: text in, text out. */
 export interface Dialect {
   readonly name: 'v3' | 'v1'
+  /** Its clients may watch: frames of service `w` are for the platform, where the token says so. */
+  readonly watches: boolean
   /** undefined: not understood, and not passed on. */
   decode(frame: string, from: string): Message | undefined
   message(channel: Path, message: Message): string

@@ -15,6 +15,7 @@ import { members, parseObject } from './members'
  */
 export const v1: Dialect = {
   name: 'v1',
+  watches: false,
   refusal: '"Token invalid"',
 
   decode(frame, from) {

@@ -12,6 +12,7 @@ import { members, parseObject } from './members'
  */
 export const v3: Dialect = {
   name: 'v3',
+  watches: true,
 
   decode(frame, from) {
     const said = parseObject(frame)
