@@ -14,7 +14,7 @@ import { SCHEMAS } from '../places'
 import { badSchema, schemaProblem } from './bad-schema'
 import { closure, compile, type Validate } from './compile'
 import { readSource } from './read-source'
-import type { SchemaDirectory } from './schema-directory'
+import type { SchemaDirectory, SchemaFile } from './schema-directory'
 import { isSchemaName, schemaName } from './schema-name'
 import { translate, type Translated } from './translate'
 
@@ -25,7 +25,7 @@ const MOST_COMPILED = 1_000
 export const SCHEMAS_PLACE = { layer: SCHEMAS, path: Path.root }
 
 /** What a compiled schema rests on: versions of the account's, files of the directory, or that there is none. */
-type Ground = ReadonlyMap<string, object | undefined>
+type Ground = ReadonlyMap<string, Version | SchemaFile | undefined>
 
 interface Compiled {
   readonly ground: Ground
@@ -47,9 +47,9 @@ export class Schemas {
   /** @throws invalid, and bad_schema when the schema has lost what it refers to */
   async check(bucket: Bucket, namespace: Key, document: JsonObject): Promise<void> {
     if (!isSchemaName(namespace)) return
-    const own = await bucket.get(addressOf(namespace))
-    if (own === undefined && this.directory?.get(namespace) === undefined) return
-    ;(await this.#validator(bucket, namespace))(document)
+    const found = await this.#found(bucket, namespace)
+    if (found === undefined) return
+    ;(await this.#validator(bucket, namespace, found))(document)
   }
 
   /** The schema that writes of this name are checked by; `version` absent: it comes from the directory. */
@@ -111,19 +111,23 @@ export class Schemas {
     }
   }
 
-  async #validator(bucket: Bucket, name: string): Promise<Validate> {
+  /** What a name means at the moment. */
+  async #found(bucket: Bucket, name: string): Promise<Version | SchemaFile | undefined> {
+    return (await bucket.get(addressOf(name))) ?? this.directory?.get(name)
+  }
+
+  async #validator(bucket: Bucket, name: string, found: Version | SchemaFile): Promise<Validate> {
     const id = `${bucket.name}\n${name}`
     const known = this.#compiled.get(id)
-    if (known !== undefined && (await this.#stands(bucket, known.ground))) {
+    if (known !== undefined && (await this.#stands(bucket, known.ground, name, found))) {
       this.#keep(id, known)
       return known.validate
     }
-    const ground = new Map<string, object | undefined>()
+    const ground = new Map<string, Version | SchemaFile | undefined>()
     const all = await closure(name, async (each) => {
-      const version = await bucket.get(addressOf(each))
-      const file = version === undefined ? this.directory?.get(each) : undefined
-      ground.set(each, version ?? file)
-      return version === undefined ? file?.translated : translated(version)
+      const meant = each === name ? found : await this.#found(bucket, each)
+      ground.set(each, meant)
+      return meant && (isVersion(meant) ? translated(meant) : meant.translated)
     })
     const validate = compile(name, all)
     this.#keep(id, { ground, validate })
@@ -131,15 +135,9 @@ export class Schemas {
   }
 
   /** Versions are immutable, and a cached one stays the same object until it is replaced. */
-  async #stands(bucket: Bucket, ground: Ground): Promise<boolean> {
-    for (const [name, before] of ground) {
-      const now: object | undefined = (await bucket.get(addressOf(name))) ?? this.directory?.get(name)
-      if (
-        now !== before &&
-        !(isVersion(now) && isVersion(before) && now.n === before.n && now.at === before.at)
-      )
-        return false
-    }
+  async #stands(bucket: Bucket, ground: Ground, name: string, found: Version | SchemaFile): Promise<boolean> {
+    for (const [each, before] of ground)
+      if (!isSame(each === name ? found : await this.#found(bucket, each), before)) return false
     return true
   }
 
@@ -175,8 +173,14 @@ function translated(version: Version): Translated {
   return known
 }
 
-function isVersion(ground: object | undefined): ground is Version {
-  return ground !== undefined && 'n' in ground
+function isVersion(ground: Version | SchemaFile): ground is Version {
+  return 'n' in ground
+}
+
+function isSame(a: Version | SchemaFile | undefined, b: Version | SchemaFile | undefined): boolean {
+  if (a === b) return true
+  // Read anew from the store, as where the cache has let go of it.
+  return a !== undefined && b !== undefined && isVersion(a) && isVersion(b) && a.n === b.n && a.at === b.at
 }
 
 /** Those that refer to a schema, by whatever way. */
