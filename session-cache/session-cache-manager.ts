@@ -126,9 +126,19 @@ export class SessionCacheManager {
    * The text of the session, objects as their JSON; false: there is none in any tier. Looked for in the relay only when
    * this box has none; what is found there is kept here.
    */
-  async get(key: string): Promise<string | false> {
-    const here = this.#box.get(key)
-    const value = here instanceof Promise ? await here : here
+  get(key: string): Promise<string | false> {
+    let here: ReturnType<BoxTable['get']>
+    try {
+      here = this.#box.get(key)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    // Most come to an end here, without what an async function costs.
+    return typeof here === 'string' ? Promise.resolve(here) : this.#getBeyond(key, here)
+  }
+
+  async #getBeyond(key: string, here: ReturnType<BoxTable['get']>): Promise<string | false> {
+    const value = await here
     if (value !== false) return value ?? false
     if (!isSessionKey(key)) return false
     const found = await this.#find(key)

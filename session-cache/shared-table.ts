@@ -159,7 +159,7 @@ export class SharedTable {
     if (ms !== this.#lookedAt) this.#dropWhatChanged(ms)
     const copy = this.#hot.get(key) ?? this.#load(key)
     if (copy === undefined) return undefined
-    const now = this.#clock()
+    const now = this.#clock === Date.now ? ms : this.#clock()
     if (copy.exp !== 0 && copy.exp <= now) return undefined
     if (copy.value !== null && now - copy.used >= (this.#touchMs ?? this.#adapted)) this.#touch(key)
     return copy.value
