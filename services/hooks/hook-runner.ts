@@ -23,6 +23,8 @@ import { Window } from './window'
 const AT_ONCE = 8
 /** Read ahead of what is done with: events, and characters of what is to be sent. */
 const MAX_WINDOW = 500
+/** Events after which, when half of that is used, it is seen to that there is room. */
+const LOOK_EVERY = 50
 const MAX_WAITING = 8 * 1024 * 1024
 /** Set aside: behind these nothing new is sent. */
 const MAX_ASIDE = 1_000
@@ -83,7 +85,7 @@ type Outcome =
  *        (what is done)    └─► after the last ─► dead letters
  *
  * What is aside is in the store; what waits in memory is still before the cursor, and is read again after a crash. An
- * event behind one of its own address that is aside is set aside too, so that others go on. When the endpoint fails
+ * event behind one of its own address that is aside waits for it, in the end aside too, so that others go on. When the endpoint fails
  * whatever it is sent, only tries that are due, and a new event now and then, are sent until it takes one.
  */
 export class HookRunner {
@@ -111,11 +113,15 @@ export class HookRunner {
   #waitingSize = 0
   #flushTimer: NodeJS.Timeout | undefined
   #flushing: Promise<void> = Promise.resolve()
+  /** Queued behind the one that is under way. */
+  #nextWrite: Promise<void> | undefined
   #passed = 0
   #isHalted = false
   #isLost = false
   #jobs: Promise<void> | undefined
   #hasJobs = false
+  /** Of the replay that is under way. */
+  #replaying: Window | undefined
 
   constructor(
     private readonly delivery: Delivery,
@@ -261,6 +267,9 @@ export class HookRunner {
       },
     })
     this.#kick(line)
+    if (this.#isTight && (window.size % LOOK_EVERY === 0 || this.#waitingSize >= MAX_WAITING / 2))
+      for (const other of this.#lines.values())
+        if (other.aside.length > 0 && other.waiting.length > 0) this.#kick(other)
   }
 
   // lines
@@ -354,9 +363,16 @@ export class HookRunner {
     this.#letBegin()
   }
 
-  /** What waits behind an event that is aside is set aside too, as long as there is room. */
+  /** What waits holds the cursor back; when that has gone far enough it is set aside too, as long as there is room. */
+  get #isTight(): boolean {
+    return (
+      this.#waitingSize >= MAX_WAITING / 2 ||
+      [this.#reader.window, this.#replaying].some((window) => (window?.size ?? 0) >= MAX_WINDOW / 2)
+    )
+  }
+
   async #setBehind(line: Line): Promise<void> {
-    while (line.waiting.length > 0 && this.#asideIds.size < MAX_ASIDE && !this.#isHalted) {
+    while (line.waiting.length > 0 && this.#isTight && !this.#isFull && !this.#isHalted) {
       const { id, at, message, done } = line.waiting[0]!
       const letter = { id, line: line.name, message, tries: 0, next: 0, at }
       line.aside.push(this.#known(await this.#store(() => this.#aside.put(letter))))
@@ -513,9 +529,11 @@ export class HookRunner {
     }, FLUSH_MS)
   }
 
-  /** One at a time. @throws Fenced */
+  /** One at a time; whoever asks while one is under way shares the next with the others. @throws Fenced */
   #write(): Promise<void> {
-    const written = this.#flushing.then(() => {
+    if (this.#nextWrite !== undefined) return this.#nextWrite
+    const write = this.#flushing.then(() => {
+      this.#nextWrite = undefined
       this.#passed = 0
       return this.#store(() =>
         this.#progress.write({
@@ -528,8 +546,9 @@ export class HookRunner {
         }),
       )
     })
-    this.#flushing = written.catch(() => undefined)
-    return written
+    this.#nextWrite = write
+    this.#flushing = write.catch(() => undefined)
+    return write
   }
 
   // jobs
@@ -552,6 +571,7 @@ export class HookRunner {
   /** false: it was interrupted, and goes on where it is. */
   async #replay(key: Key, job: ReplayJob): Promise<boolean> {
     const window = new Window(job.reached ?? { cursor: '', done: [], at: 0 })
+    this.#replaying = window
     const reader = new Reader({
       bucket: this.bucket,
       hook: this.stored.hook,
@@ -588,6 +608,7 @@ export class HookRunner {
       await new Promise((resolve) => setTimeout(resolve, FLUSH_MS))
       await note()
     }
+    this.#replaying = undefined
     if (!isRead || reader.window.size > 0 || this.#isHalted) return false
     this.#replayed = { from: job.from, to: job.to, sent, at: Date.now() }
     await this.#write()

@@ -3,7 +3,7 @@ import { Key, Kv4Error, VersionTag, type Json } from '../../core'
 import { writeCondition, writeUnder } from '../condition'
 import type { HookBook } from '../hook-book'
 import { Reply, route, type Route, type ServiceContext, type ServiceRequest } from '../module'
-import { ACTIONS, act, type ActionQuery } from './actions'
+import { ACTIONS, act } from './actions'
 import { askedHook } from './asked-hook'
 import { shownHook } from './shown-hook'
 
@@ -44,7 +44,7 @@ export function post(book: HookBook, context: Context): Route {
       'As PUT; or of the hook `k`: `replay` sends what happened between `from` and `to` again, `resend` its dead letters (or the one with `id`), `enable` and `disable` it, `rotate` its secret.',
     input: { query: z.object({ k: z.string().optional(), ...ACTIONS }), body: Body },
     async run(request) {
-      const answer = await act(book, request as ServiceRequest<ActionQuery>)
+      const answer = await act(book, request)
       return answer ?? (await register(book, context, request))
     },
   })
