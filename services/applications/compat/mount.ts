@@ -17,17 +17,22 @@ const PAGE = 500
  * is an addition to it.
  */
 export function nesoi(documents: Documents, book: HookBook): Mount {
+  const routes = [
+    ...webHooks(book),
+    links('app'),
+    links('srv'),
+    ...appRoutes(documents),
+    ...hostRoutes(documents),
+  ]
   return {
     name: 'nesoi',
     segments: ['app', 'srv'],
-    refuse,
-    routes: [
-      ...webHooks(book),
-      links('app'),
-      links('srv'),
-      ...appRoutes(documents),
-      ...hostRoutes(documents),
-    ],
+    routes,
+    refuse: (error, { rawPath }) =>
+      refuse(
+        error,
+        routes.flatMap(({ pattern, methods }) => (pattern.test(rawPath) ? methods : [])),
+      ),
   }
 }
 

@@ -106,10 +106,14 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
 }
 const SILENT: readonly number[] = [404, 405]
 
-/** A word where the original shows a traceback; nothing where it answers with an empty body. */
-export function refuse(error: unknown): MountReply {
+/**
+ * A word where the original shows a traceback; nothing where it answers with an empty body.
+ * @param allowed methods that the URL takes
+ */
+export function refuse(error: unknown, allowed: readonly string[]): MountReply {
   const status = (isKv4Error(error) ? STATUS[error.code] : undefined) ?? 500
   const headers: (readonly [string, string])[] = []
+  if (status === 405) headers.push(['Allow', [...new Set(allowed)].join(', ')])
   if (status === 401) headers.push(['WWW-Authenticate', 'Basic realm="kv4", charset="UTF-8"'])
   if (status === 429 || status === 503) {
     const seconds = isKv4Error(error) ? (error.retryAfter ?? 1) : 1

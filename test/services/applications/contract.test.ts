@@ -85,7 +85,11 @@ describe('applications', () => {
   test('404 and 405 are empty; DELETE is what the README says', async () => {
     isEmpty(await call('GET', '/app/nobody'), 404)
     isEmpty(await call('DELETE', '/app/nobody'), 404)
-    for (const method of ['POST', 'PATCH']) isEmpty(await call(method, '/app/dm', {}), 405)
+    for (const method of ['POST', 'PATCH']) {
+      const reply = await call(method, '/app/dm', {})
+      isEmpty(reply, 405)
+      expect(reply.headers.allow).toBe('HEAD, GET, PUT, DELETE')
+    }
     for (const method of ['PUT', 'POST', 'DELETE']) isEmpty(await call(method, '/app', {}), 405)
     isEmpty(await call('DELETE', '/app/replaced'), 200)
     isEmpty(await call('GET', '/app/replaced'), 404)
