@@ -130,14 +130,15 @@ export class SessionCacheManager {
     let here: ReturnType<BoxTable['get']>
     try {
       here = this.#box.get(key)
-    } catch (error) {
-      return Promise.reject(error)
+    } catch {
+      // The same again, as the promise's error.
+      return this.#getBeyond(key)
     }
     // Most come to an end here, without what an async function costs.
     return typeof here === 'string' ? Promise.resolve(here) : this.#getBeyond(key, here)
   }
 
-  async #getBeyond(key: string, here: ReturnType<BoxTable['get']>): Promise<string | false> {
+  async #getBeyond(key: string, here = this.#box.get(key)): Promise<string | false> {
     const value = await here
     if (value !== false) return value ?? false
     if (!isSessionKey(key)) return false

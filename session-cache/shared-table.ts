@@ -317,6 +317,7 @@ export class SharedTable {
     this.flush()
     clearTimeout(this.#touching)
     this.#closed = true
+    this.#lookedAt = 0
     await this.#root.close()
   }
 
@@ -381,6 +382,7 @@ export class SharedTable {
 
   /** Drops the copies of what was written since the last look. */
   #dropWhatChanged(ms: number): void {
+    if (this.#closed) throw new SessionCacheError('closed')
     this.#lookedAt = ms
     this.#root.resetReadTxn()
     const { writes, idle } = this.#tally()

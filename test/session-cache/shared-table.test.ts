@@ -248,6 +248,15 @@ describe('the shared table', () => {
     expect(t.set('later', 'x').session.at).toBe(now)
   })
 
+  test('says that it is closed, to whoever reads or writes', async () => {
+    const t = table()
+    t.set('k', 'v')
+    expect(t.get('k')).toBe('v')
+    await t.close()
+    for (const use of [() => t.get('k'), () => t.set('k', 'w'), () => t.session('k', 'as a use')])
+      expect(use).toThrow(expect.objectContaining({ code: 'closed' }) as Error)
+  })
+
   test('lies in a directory that nobody else can reach', () => {
     const base = tableRoom()
     const place = { directory: base, seed: 5 }
