@@ -193,3 +193,18 @@ describe('a merge patch', () => {
     expect(await api.ok(api.get(`${at}?k=a`))).not.toHaveProperty('second')
   })
 })
+
+test('what changes in a session is told to whoever waits for it', async () => {
+  const at = fresh()
+  await api.ok(api.put(at, { k: 'a', v: { n: 1 } }))
+  const { body } = await api.get<unknown>(`${at}?watch=1&wait=1`)
+  const since = encodeURIComponent(body.next!)
+  const waiting = api.ok(
+    api.get<{ readonly k: string; readonly v: unknown }[]>(`${at}?watch=1&wait=20&since=${since}`),
+  )
+  await api.ok(api.put(fresh(), { k: 'elsewhere', v: {} }))
+  await api.ok(patch(at, { k: 'b', v: { n: 2 } }))
+  const [change, ...rest] = await waiting
+  expect(rest).toEqual([])
+  expect(change).toMatchObject({ type: 'create', path: at.slice('/_sess'.length), k: 'b', v: { n: 2 } })
+})

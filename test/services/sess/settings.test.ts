@@ -32,8 +32,8 @@ test('say their defaults, are set and taken back by the account, or by the syste
     ttl: 60,
     extended_by: 'reads',
   })
-  expect(await sys.ok(sys.get(`${AT}?k=${name}`))).toMatchObject({ ttl: 60 })
-  await sys.ok(sys.put(AT, { k: name, v: { longest: 3600, share: 0.5 } }))
+  expect(await sys.ok(sys.get(`${AT}?account=${name}`))).toMatchObject({ ttl: 60 })
+  await sys.ok(sys.put(AT, { account: name, v: { longest: 3600, share: 0.5 } }))
   expect(await api.ok(api.get(AT))).toEqual({ ...defaults, longest: 3600, share: 0.5 })
   expect(await sys.ok(sys.get(AT))).toEqual(defaults)
   expect(await api.ok(api.delete(AT))).toBe(1)
@@ -43,10 +43,10 @@ test('say their defaults, are set and taken back by the account, or by the syste
 
 test('are no other account’s business', async () => {
   const [one, other] = [await account(), await account()]
-  expect(await one.api.error(one.api.get(`${AT}?k=${other.name}`))).toBe('403 forbidden')
-  expect(await one.api.error(one.api.put(AT, { k: other.name, v: { ttl: 1 } }))).toBe('403 forbidden')
-  expect(await one.api.error(one.api.delete(`${AT}?k=${other.name}`))).toBe('403 forbidden')
-  expect(await sys.error(sys.get(`${AT}?k=nobody`))).toBe('404 bucket_not_found')
+  expect(await one.api.error(one.api.get(`${AT}?account=${other.name}`))).toBe('403 forbidden')
+  expect(await one.api.error(one.api.put(AT, { account: other.name, v: { ttl: 1 } }))).toBe('403 forbidden')
+  expect(await one.api.error(one.api.delete(`${AT}?account=${other.name}`))).toBe('403 forbidden')
+  expect(await sys.error(sys.get(`${AT}?account=nobody`))).toBe('404 bucket_not_found')
 })
 
 test.each([
