@@ -17,8 +17,11 @@ export const BAD_TOKEN = 4001
 /** A room with what is known of it elsewhere. */
 interface Held {
   readonly room: Room
-  /** Nodes that have said that they have members here, whose presence may not have arrived yet. */
-  readonly announced: Set<string>
+  /**
+   * Nodes that have said that they have members here, by name the life that did. They are told everything until that life
+   * is over: the feeds of presence come later, and what they tell first may be of a life before.
+   */
+  readonly announced: Map<string, string>
   /** Nodes that are being read now, and who left them meanwhile, with the number of the entry. */
   loading: number
   readonly departed: Map<string, number>
@@ -128,7 +131,6 @@ export class Router implements PresenceEvents, ClusterEvents {
     const known = held.room.remoteUser(node, user)
     if (known !== undefined && known.n > n) return
     held.room.deleteRemote(node, user)
-    if (held.room.usersOf(node).length === 0) held.announced.delete(node)
     this.#tellNews(held.room, user)
   }
 
@@ -145,8 +147,8 @@ export class Router implements PresenceEvents, ClusterEvents {
     this.#deliver(held.room, message)
   }
 
-  announced(node: string, channel: Channel): void {
-    this.#rooms.get(channelId(channel))?.announced.add(node)
+  announced(node: string, epoch: string, channel: Channel): void {
+    this.#rooms.get(channelId(channel))?.announced.set(node, epoch)
   }
 
   joined(node: string, epoch: string): void {
@@ -158,7 +160,7 @@ export class Router implements PresenceEvents, ClusterEvents {
     const { presence, onBackgroundError } = this.options
     for (const held of this.#rooms.values()) {
       const { room, announced } = held
-      announced.delete(node)
+      if (announced.get(node) === epoch) announced.delete(node)
       const users = room.usersOf(node).filter(([, remote]) => remote.epoch === epoch)
       if (users.length > 0) this.#tellGap(room)
       for (const [user, { n }] of users) {
@@ -182,7 +184,7 @@ export class Router implements PresenceEvents, ClusterEvents {
     if (held === undefined) {
       held = {
         room: new Room(channel),
-        announced: new Set(),
+        announced: new Map(),
         loading: 0,
         departed: new Map(),
         ready: undefined,
@@ -217,7 +219,7 @@ export class Router implements PresenceEvents, ClusterEvents {
     }
     if (message.to === undefined) this.#deliver(room, message, member)
     // Also to somebody who is nowhere: he may have come to another node just now.
-    const nodes = new Set([...room.nodes(), ...announced])
+    const nodes = new Set([...room.nodes(), ...announced.keys()])
     for (const node of nodes) cluster.send(node, room.channel, message)
     return message.to === undefined || nodes.size > 0
   }

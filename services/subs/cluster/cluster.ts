@@ -19,8 +19,8 @@ export interface Cluster {
 export interface ClusterEvents {
   /** Messages of one node in the order in which it sent them; the next one waits for this. */
   message(node: string, channel: Channel, message: Message): Promise<void>
-  /** The node has members at the channel from now on. */
-  announced(node: string, channel: Channel): void
+  /** That life of the node has members at the channel from now on. */
+  announced(node: string, epoch: string, channel: Channel): void
   joined(node: string, epoch: string): void
   /** One life of a node is over: it stopped refreshing, or came back as another. */
   gone(node: string, epoch: string): void

@@ -9,6 +9,11 @@ const REPLACED = 1000
 /** Parcels that may wait to be dealt with before no more are read. */
 const MAX_QUEUED = 2_000
 
+/** What the parcels of one life of a node say. */
+export interface InboxEvents extends Pick<ClusterEvents, 'message' | 'gap'> {
+  announced(node: string, channel: Channel): void
+}
+
 /** What arrives from one life of another node, dealt with one after the other, each once. */
 export class Inbox {
   #last = 0
@@ -21,7 +26,7 @@ export class Inbox {
 
   constructor(
     private readonly node: string,
-    private readonly events: Pick<ClusterEvents, 'message' | 'announced' | 'gap'>,
+    private readonly events: InboxEvents,
   ) {}
 
   /** Takes a new connection of the node in the place of the one before. */

@@ -102,7 +102,15 @@ export class NodeCluster implements Cluster {
   #inbox(node: string, epoch: string): Inbox {
     const id = inboxId(node, epoch)
     let inbox = this.#inboxes.get(id)
-    if (inbox === undefined) this.#inboxes.set(id, (inbox = new Inbox(node, this.#events!)))
+    if (inbox === undefined) {
+      const events = this.#events!
+      inbox = new Inbox(node, {
+        message: (from, channel, message) => events.message(from, channel, message),
+        gap: (from, channels) => events.gap(from, channels),
+        announced: (from, channel) => events.announced(from, epoch, channel),
+      })
+      this.#inboxes.set(id, inbox)
+    }
     return inbox
   }
 }
