@@ -22,6 +22,8 @@ const POLL_LIMIT = 1_000
 const POLL_BYTES = 4 * 1024 * 1024
 // What is there already comes within this; what comes later is the next poll's.
 const LULL_MS = 5
+/** How long a poll reads at most, beside its wait: the next one goes on from where it came. */
+const CATCH_UP_MS = 10_000
 // Versions that are passed over may stand between two that are shown.
 const LOOK_BACK = 4
 const DAY_MS = 24 * 3600_000
@@ -121,6 +123,7 @@ export class Watching {
       .watch(wanted.filter, { since, signal, follow: (of) => (progress = of) })
       [Symbol.asyncIterator]()
     const deadline = new Alarm(seconds * 1000)
+    const latest = performance.now() + seconds * 1000 + CATCH_UP_MS
     let waiting: Promise<unknown> | undefined
     try {
       const told: JsonObject[] = []
@@ -134,10 +137,11 @@ export class Watching {
         let result: IteratorResult<WatchEvent> | undefined
         do result = await Promise.race([next, patience.rung])
         while (
-          // Without a wait everything that is there is read, however long that takes.
+          // Without a wait everything that is there is read, unless the store is too slow for that.
           result === undefined &&
           patience !== deadline &&
           progress?.idle !== true &&
+          performance.now() < latest &&
           patience.again()
         )
         patience.stop()
@@ -159,8 +163,9 @@ export class Watching {
     } finally {
       deadline.stop()
       ending.abort()
-      await waiting?.catch(() => undefined)
-      await changes.return?.()
+      // Not awaited: a store that is slow must not hold back the answer.
+      waiting?.catch(() => undefined)
+      void changes.return?.().catch(() => undefined)
       leave()
     }
   }

@@ -234,6 +234,34 @@ it('lets the bearer of a token in where the route asks for such tokens, and nowh
   expect([...opened].sort()).toEqual(['host', 'service'])
 })
 
+it('lets nobody watch what he may not read', async () => {
+  let watchable = 0
+  for (const [service, route] of routes()) {
+    if (route.watch === undefined) continue
+    watchable++
+    const at = `/${service.prefix}${route.at ?? '/nobody/there'}?watch=1&wait=0&k=nobody-there`
+    const get = (how: Ask, layer: string) => world.ask('GET', `${at}&l=${encodeURIComponent(layer)}`, how)
+    const layer = service.name === 'stats' ? 'echo:sess' : '*echo'
+    const own = service.name === 'stats' ? 'hits' : '*data'
+    for (const [who, how] of outsiders())
+      expectStranger({ route: title(service, route), who }, await get(how, own))
+    for (const [who, { as }] of guests) {
+      const { status } = await get({ as }, own)
+      const may = MAY[route.access](who)
+      const seen = { route: title(service, route), who, may: status !== 403 }
+      expect(seen).toEqual({ ...seen, may })
+      expect(status).toBeLessThan(500)
+    }
+    for (const [who, { token, purpose }] of bearers) {
+      const { status } = await get(bearing(token), layer)
+      const may = route.tokens?.includes(purpose) === true
+      const seen = { route: title(service, route), who, may: status !== 403 }
+      expect(seen).toEqual({ ...seen, may })
+    }
+  }
+  expect(watchable).toBeGreaterThan(10)
+}, 60_000)
+
 it('keeps the bearer of a token of a service to the layers of that service', async () => {
   const { token } = bearers.get('a service, for a primary')!
   for (const l of ['*data', '*acc', '*echo2', 'mine', '']) {

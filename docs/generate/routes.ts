@@ -105,7 +105,8 @@ function describeSocket({ pattern, access, summary }: SocketRoute): string {
   return [`### Websocket \`${url}\`\n`, `${summary}\n`, `Access: **${access}**.\n`].join('\n')
 }
 
-function describeRoute(service: Service, { method, at, access, tokens = [], summary, input }: Route): string {
+function describeRoute(service: Service, route: Route): string {
+  const { method, at, access, tokens = [], summary, input } = route
   const rows = [
     ...rowsOf('query', input?.query === undefined ? [] : fieldsOf(input.query)),
     ...rowsOf('body', input?.body === undefined ? [] : fieldsOf(input.body)),
@@ -113,7 +114,7 @@ function describeRoute(service: Service, { method, at, access, tokens = [], summ
   const parts = [
     `### ${method} /${service.prefix}${at ?? '/…'}\n`,
     `${summary}\n`,
-    `Access: **${access}**${tokens.map((purpose) => `, or a ${purpose} token`).join('')}.${input?.body === undefined && method !== 'GET' ? ' A body is ignored.' : ''}\n`,
+    `Access: **${access}**${tokens.map((purpose) => `, or a ${purpose} token`).join('')}.${input?.body === undefined && method !== 'GET' ? ' A body is ignored.' : ''}${route.watch === undefined ? '' : ' Can be [watched](watching.md): `watch=1`.'}\n`,
   ]
   if (rows.length > 0) parts.push(table(['Name', 'In', 'What'], rows))
   return parts.join('\n')
