@@ -7,19 +7,19 @@ async function main(): Promise<void> {
       events: { type: 'string', default: '10000' },
       keys: { type: 'string', default: '100' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      every: { type: 'string', default: '5000' },
+      longest: { type: 'string', default: '600' },
     },
   })
   const [events, keys, seed] = [Number(values.events), Number(values.keys), Number(values.seed)]
   process.stdout.write(
-    `${events} events of ${keys} keys, killed every ${values.every} ms or sooner, seed ${seed}\n`,
+    `${events} events of ${keys} keys, killed after ${values.longest} requests or fewer, seed ${seed}\n`,
   )
   const began = Date.now()
   const result = await runWebhooksCampaign({
     events,
     keys,
     seed,
-    killEveryMs: Number(values.every),
+    longest: Number(values.longest),
     limitMs: Math.max(600_000, events * 200),
     onKill: ({ kills, written, taken }) =>
       process.stdout.write(`kill ${kills}: ${written} written, ${taken} taken\n`),

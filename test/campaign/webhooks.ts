@@ -18,8 +18,8 @@ export interface WebhooksCampaign {
   readonly events: number
   readonly keys: number
   readonly seed: number
-  /** How often the sender is killed while events are written and delivered, ms at most. */
-  readonly killEveryMs: number
+  /** The sender is killed after at most so many requests, which a busy machine does not change, and up to 20 ms. */
+  readonly longest: number
   /** For the whole, ms. */
   readonly limitMs: number
   readonly onKill?: (state: {
@@ -152,7 +152,7 @@ class Endpoint {
  * the end every version that there is has been taken, those of a key in their order.
  */
 export async function runWebhooksCampaign(campaign: WebhooksCampaign): Promise<WebhooksResult> {
-  const { events, keys, seed, killEveryMs, limitMs } = campaign
+  const { events, keys, seed, longest, limitMs } = campaign
   const random = seeded(seed)
   const endpoint = new Endpoint(seeded(seed + 1))
   const sender = new Sender(mkdtempSync(join(tmpdir(), 'kv4-webhooks-')))
@@ -175,7 +175,9 @@ export async function runWebhooksCampaign(campaign: WebhooksCampaign): Promise<W
     )
     const killing = (async () => {
       while (!isOver) {
-        await wait(killEveryMs * (0.3 + 0.7 * random()))
+        const until = endpoint.requests + 1 + random() * longest
+        while (endpoint.requests < until && !isOver) await wait(5)
+        await wait(random() * 20)
         if (isOver || Date.now() > giveUpAt) return
         await sender.killAndStart()
         kills++
