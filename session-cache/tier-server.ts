@@ -165,10 +165,12 @@ export class TierServer {
   /** What was written while the client was away, so that it holds nothing that has changed meanwhile. */
   async #catchUp(client: FrameClient, since: number): Promise<void> {
     for (const page of this.options.table.writtenSince(since, CATCH_UP_PAGE)) {
-      for (const session of page)
+      for (const session of page) {
         if (!client.send(publication(TOPIC.session, this.path, sessionFields(session, this.shape)))) return
-      // As fast as it reads, and others in between.
-      await client.drained()
+        // As fast as it reads: a page alone may be more than is let wait.
+        await client.drained()
+      }
+      // Others in between.
       await new Promise((resolve) => setImmediate(resolve))
     }
   }

@@ -34,7 +34,7 @@ describe('binder', () => {
       [service('a', { routes: [{ ...get, access: 'anybody' as 'public' }] })],
       /anybody/,
     ],
-    ['an unknown method', [service('a', { routes: [{ ...get, method: 'PATCH' as 'GET' }] })], /PATCH/],
+    ['an unknown method', [service('a', { routes: [{ ...get, method: 'TRACE' as 'GET' }] })], /TRACE/],
     ['a path that is not canonical', [service('a', { routes: [{ ...get, at: '/x/' }] })], /write \/x/],
     [
       'a layer of two services',

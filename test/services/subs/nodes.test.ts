@@ -80,13 +80,13 @@ describe('two nodes', () => {
 
     const carol = await b.peer('room', 'carol', 'ws')
     carol.take()
+    expect(await alice.next()).toEqual(['{"t":"u","m":{"f":"/room/carol","o":"peer_connected"},"p":null}'])
     for (let i = 0; i < 200; i++) alice.send({ t: 'u', m: { o: 'count', t: 'carol' }, p: i })
     const counted = await carol.until((frames) => frames.length >= 200)
     expect(counted.map((frame) => (JSON.parse(frame) as { message: { data: number } }).message.data)).toEqual(
       Array.from({ length: 200 }, (_, i) => i),
     )
 
-    alice.take()
     await bob.close()
     expect(await alice.next()).toEqual(['{"t":"u","m":{"f":"/room/bob","o":"peer_removed"},"p":null}'])
     await Promise.all([alice.close(), carol.close()])
