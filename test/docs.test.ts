@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
 import { CATALOGUE } from '../core'
 import { catalogued } from '../docs/generate/catalogued'
 import { PAGES } from '../docs/generate/pages'
@@ -45,4 +45,51 @@ describe('the generated documentation', () => {
   test('every setting is in the table', () => {
     for (const name of SETTING_NAMES) expect(read('configuration.md')).toContain(`| \`${name}\` |`)
   })
+})
+
+describe('the links of the documents', () => {
+  const ROOT = join(__dirname, '..')
+  const pages = [
+    'README.md',
+    'CONTRIBUTING.md',
+    ...['docs', 'docs/decisions'].flatMap((folder) =>
+      readdirSync(join(ROOT, folder))
+        .filter((file) => file.endsWith('.md'))
+        .map((file) => `${folder}/${file}`),
+    ),
+  ]
+
+  test.each(pages)('of %s lead to pages and headings that are there', (page) => {
+    const text = readFileSync(join(ROOT, page), 'utf8')
+    const lost = [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+      .map(([, link]) => link!)
+      .filter((link) => !/^https?:/.test(link))
+      .filter((link) => {
+        const [path = '', heading] = link.split('#', 2)
+        const target = path === '' ? page : normalize(join(dirname(page), path))
+        return !existsSync(join(ROOT, target)) || (heading !== undefined && !anchors(target).has(heading))
+      })
+    expect(lost).toEqual([])
+  })
+
+  test('name decisions that are there, each number once', () => {
+    const records = pages.filter((page) => page.startsWith('docs/decisions/'))
+    const numbers = records.map((page) => Number(/\/(\d{4})-[^/]+$/.exec(page)?.[1]))
+    expect(new Set(numbers).size).toBe(records.length)
+    for (const [i, record] of records.entries())
+      expect(readFileSync(join(ROOT, record), 'utf8')).toMatch(new RegExp(`^# ${numbers[i]}\\. \\S`))
+  })
+
+  /** As GitHub makes them of headings. */
+  function anchors(page: string): Set<string> {
+    const headings = readFileSync(join(ROOT, page), 'utf8').matchAll(/^#+ (.*)$/gm)
+    return new Set(
+      [...headings].map(([, heading]) =>
+        heading!
+          .toLowerCase()
+          .replace(/[^\p{L}\p{N}_\- ]/gu, '')
+          .replaceAll(' ', '-'),
+      ),
+    )
+  }
 })

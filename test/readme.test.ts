@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { catalogued } from '../docs/generate/catalogued'
 import { startPlatform } from './platform'
 
 const SECRET = 'a-secret-for-the-walkthrough'
@@ -38,4 +39,19 @@ test('the walkthrough of the README, pasted, prints what the README says', async
   } finally {
     await platform.close()
   }
+})
+
+test('every service, and what each mount answers, stands in the tables of the README', () => {
+  const rows = readme.split('\n').filter((line) => line.startsWith('| '))
+  const { services, mounts } = catalogued()
+  for (const { prefix } of services)
+    expect([prefix, rows.filter((row) => row.startsWith(`| [\`${prefix}\`](docs/`)).length]).toEqual([
+      prefix,
+      1,
+    ])
+  for (const { name, segments } of mounts)
+    expect([name, rows.some((row) => segments.some((one) => row.includes(`\`/${one}`)))]).toEqual([
+      name,
+      true,
+    ])
 })

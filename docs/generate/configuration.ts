@@ -11,7 +11,7 @@ const CLIENT = `## The command line client
 
 | Name | Meaning |
 |---|---|
-| \`KV4_URL\` | Server of \`kv4 get\`, \`put\`, \`post\`, \`delete\`. |
+| \`KV4_URL\` | The server that the commands ask: \`http://127.0.0.1:4006\`. |
 | \`KV4_USER\` | Credential, \`user:secret\`. |
 | \`KV4_PROFILE\` | Profile of \`~/.kv4/profiles.json\`; wins over the two above. |
 `
