@@ -16,7 +16,7 @@ import { Reply } from './module'
 import { VALUES_LIMIT, pageOptions, type PagingQuery } from './paging'
 
 /** The value of the row that a delete adds. An object, since clients skip rows whose value is none. */
-export const DELETED = { _deleted: true } as const
+const DELETED = { _deleted: true } as const
 
 export interface TimeSeriesQuery extends PagingQuery {
   readonly gs?: string | undefined
@@ -24,21 +24,22 @@ export interface TimeSeriesQuery extends PagingQuery {
 }
 
 /**
- * What happened to a key, newest first; contract §4.5. Rows are `[unix seconds, login, value]` with the value as it was
- * stored.
+ * What happened to a key, newest first; contract §4.5. Rows are `[unix seconds, login, value]`.
+ * @param show what is shown of a value; default: all of it, as it was stored
  * @throws bad_range, bad_cursor
  */
 export async function keySeries(
   bucket: Bucket,
   address: Address,
   query: TimeSeriesQuery,
+  show?: (v: Json) => Json,
 ): Promise<Json | Reply> {
   const { items, next } = await boundedListing(
     (page) => bucket.history(address, rangeOf(query), page),
     pageOptions(query, VALUES_LIMIT, versionNumber),
     (version) => valueSize(version.v),
   )
-  const rows = items.map(row)
+  const rows = items.map((version) => row(version, show))
   return next === undefined ? rows : new Reply(rows, { next: VersionTag.of({ n: next }) })
 }
 
@@ -62,8 +63,8 @@ export function rangeOf({ gs, ge }: TimeSeriesQuery): TimeRange {
   return PeriodRange.time(PeriodRange.parse(gs, ge))
 }
 
-function row({ at, by, op, v }: Version): readonly Json[] {
-  return [Math.floor(at / 1000), by, op === 'delete' ? DELETED : v]
+function row({ at, by, op, v }: Version, show: (v: Json) => Json = (all) => all): readonly Json[] {
+  return [Math.floor(at / 1000), by, op === 'delete' ? DELETED : show(v)]
 }
 
 function versionNumber(text: string): number {

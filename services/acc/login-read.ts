@@ -1,13 +1,12 @@
 import { z } from 'zod'
 import type { StoredLogin } from '../../auth'
 import {
-  BucketName,
   Key,
   Kv4Error,
-  PeriodRange,
   VersionTag,
   valueSize,
   type Bucket,
+  type BucketName,
   type Entry,
   type Json,
   type JsonObject,
@@ -15,14 +14,14 @@ import {
   type Version,
 } from '../../core'
 import { boundedListing } from '../bounded-listing'
+import { datum } from '../datum'
+import { FORMS } from '../form'
 import { Reply } from '../module'
 import { NAMES_LIMIT, PAGING, VALUES_LIMIT, pageOptions } from '../paging'
 import { Flag } from '../parameters'
+import { keySeries } from '../time-series'
 import { VER } from '../ver'
 import type { Watched } from '../watch'
-
-/** How entries are shown; `1` is how earlier clients say `datum`. */
-const FORMS = ['values', 'datum', '1'] as const
 
 /** Of the GET routes of this service. */
 export const ReadQuery = z.object({
@@ -64,7 +63,11 @@ export async function readLogins(
   const { consistent = false } = query
   if (query.k !== undefined && query.k2 !== undefined)
     throw new Kv4Error('bad_request', { fields: { reason: 'both k and k2' } })
-  if (query.time_series === true) return timeSeries(bucket, place, query, show)
+  if (query.time_series === true) {
+    if (query.k === undefined) throw new Kv4Error('key_missing')
+    const key = Key.parse(query.k)
+    return keySeries(bucket, { ...place, key }, query, (v) => show(key, v as unknown as StoredLogin))
+  }
   if (query.k === undefined && query.k2 === undefined) return list(bucket, place, query, show)
 
   const entry = await find(bucket, place, query, consistent)
@@ -102,52 +105,8 @@ async function list(bucket: Bucket, place: Place, query: ReadQuery, show: Show):
   return next === undefined ? shown : new Reply(shown, { next })
 }
 
-function one(
-  bucket: BucketName,
-  place: Place,
-  { key, version }: Entry,
-  as: ReadQuery['as'],
-  show: Show,
-): JsonObject {
-  const value = shownWithVer(show, key, version)
-  if (as === undefined || as === 'values') return value
-  // Contract §4.4; the same members as of a datum of _data.
-  const { account, sub } = BucketName.owner(bucket)
-  const tag = VersionTag.of(version)
-  return {
-    w: sub ?? account,
-    k: key,
-    l: place.layer,
-    p: place.path,
-    t: Math.floor(version.at / 1000),
-    m: null,
-    v: value,
-    s: 'c',
-    a: null,
-    _id: tag,
-    _rev: tag,
-  }
-}
-
-/** Rows `[unix seconds, login, value]`, newest first; contract §4.5. */
-async function timeSeries(bucket: Bucket, place: Place, query: ReadQuery, show: Show): Promise<Json | Reply> {
-  if (query.k === undefined) throw new Kv4Error('key_missing')
-  const key = Key.parse(query.k)
-  const { items, next } = await bucket.history(
-    { ...place, key },
-    PeriodRange.time(PeriodRange.parse(query.gs, query.ge)),
-    pageOptions(query, VALUES_LIMIT, versionNumber),
-  )
-  const rows = items.map(({ at, by, op, v }) => [
-    Math.floor(at / 1000),
-    by,
-    op === 'delete' ? { _deleted: true } : show(key, v as unknown as StoredLogin),
-  ])
-  return next === undefined ? rows : new Reply(rows, { next: VersionTag.of({ n: next }) })
-}
-
-function versionNumber(text: string): number {
-  const n = VersionTag.parse(text)
-  if (n === undefined) throw new Kv4Error('bad_cursor')
-  return n
+function one(bucket: BucketName, place: Place, entry: Entry, as: ReadQuery['as'], show: Show): JsonObject {
+  const { key, version } = entry
+  if (as === undefined || as === 'values') return shownWithVer(show, key, version)
+  return datum(bucket, place, entry, show(key, version.v as unknown as StoredLogin))
 }

@@ -1,10 +1,10 @@
 import { Key, valueSize, type Bucket, type Json, type Place } from '../../core'
 import { boundedListing } from '../bounded-listing'
+import { datum } from '../datum'
+import type { Form } from '../form'
 import { Reply } from '../module'
 import { NAMES_LIMIT, VALUES_LIMIT, pageOptions, type PagingQuery } from '../paging'
 import { withVer } from '../ver'
-import { datum } from './datum'
-import type { Form } from './form'
 
 /** The keys at a path, in byte order; `[]` where there are none. */
 export async function listKeys(bucket: Bucket, place: Place, query: PagingQuery): Promise<Json | Reply> {

@@ -1,8 +1,8 @@
 import { Instant, Kv4Error, type Bucket, type Entry, type Place } from '../../core'
-import { Reply } from '../module'
-import { datum } from './datum'
+import { datum } from '../datum'
 import { entryReply } from '../entry-reply'
-import type { Form } from './form'
+import type { Form } from '../form'
+import { Reply } from '../module'
 import { Selector } from './selector'
 
 interface EntryQuery {

@@ -6,8 +6,8 @@ import {
   type Json,
   type JsonObject,
   type Place,
-} from '../../core'
-import { withVer } from '../ver'
+} from '../core'
+import { withVer } from './ver'
 
 /**
  * An entry with all its coordinates: contract §4.4, read by clients of API 3.5. `v` is always an object there, so any
@@ -17,8 +17,15 @@ import { withVer } from '../ver'
  *   w  the account whose data it is      t  unix seconds of the write
  *   k  key   l  layer   p  path          m, a  null      s  "c"
  *   v  value with `_ver_`                _id, _rev  the `_ver_`
+ *
+ * @param v what is shown of the value; default: all of it
  */
-export function datum(bucket: BucketName, place: Place, { key, version }: Entry): JsonObject {
+export function datum(
+  bucket: BucketName,
+  place: Place,
+  { key, version }: Entry,
+  v: Json = version.v,
+): JsonObject {
   const { account, sub } = BucketName.owner(bucket)
   const tag = VersionTag.of(version)
   return {
@@ -28,14 +35,10 @@ export function datum(bucket: BucketName, place: Place, { key, version }: Entry)
     p: place.path,
     t: Math.floor(version.at / 1000),
     m: null,
-    v: objectValue(version.v, version.n),
+    v: withVer({ n: version.n, v: isJsonObject(v) ? v : { value: v } }),
     s: 'c',
     a: null,
     _id: tag,
     _rev: tag,
   }
-}
-
-function objectValue(v: Json, n: number): Json {
-  return withVer({ n, v: isJsonObject(v) ? v : { value: v } })
 }
