@@ -1,13 +1,10 @@
 import type { JsonObject } from '../../../core'
-import type { MountReply } from '../../mount'
 import type { Registry } from '../registry'
 import { configurationValue, isConfigurationId, isNamespace } from '../rules'
 import { decoded } from './call'
-import type { Call, Caller } from './call'
 import { badParameter } from './fault'
-import { markerOf } from './endpoint'
+import { listed, location } from './endpoint'
 import type { Endpoint } from './endpoint'
-import { location } from './services'
 
 const NAME = 'configurationId'
 
@@ -39,33 +36,21 @@ function valueId(text: string | undefined): string {
 }
 
 export function configurationRoutes({ configuration }: Registry): readonly Endpoint[] {
-  async function list(call: Call, { bucket }: Caller, prefix: string): Promise<MountReply> {
-    const limit = call.limit()
-    const marker = markerOf(call)
-    const { items, next } = await configuration.list(bucket, {
-      prefix,
-      limit,
-      ...(marker !== null && { from: marker }),
-    })
-    return call.list(
-      items.map((item): JsonObject => ({ ...item })),
-      limit,
-      marker,
-      next,
-    )
-  }
-
   return [
     {
       method: 'GET',
       path: '/configuration(?:/(.*))?',
       summary:
         'A value, or with a slash at its end the values of a namespace; paged by `limit` and `marker`.',
-      async run(call, caller, [text]) {
+      async run(call, { bucket }, [text]) {
         const target = targetOf(text ?? '')
-        if (target.kind === 'namespace') return list(call, caller, target.prefix)
+        if (target.kind === 'namespace')
+          return listed(call, async (asked) => {
+            const page = await configuration.list(bucket, { prefix: target.prefix, ...asked })
+            return { ...page, items: page.items.map((item): JsonObject => ({ ...item })) }
+          })
         const { id } = target
-        return call.reply(200, { id, value: await configuration.get(caller.bucket, id) })
+        return call.reply(200, { id, value: await configuration.get(bucket, id) })
       },
     },
     {

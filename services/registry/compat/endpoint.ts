@@ -1,5 +1,7 @@
+import type { JsonObject } from '../../../core'
 import type { MountReply } from '../../mount'
 import { isMarker, isServiceId } from '../rules'
+import type { Page } from '../services'
 import type { Call, Caller } from './call'
 import { badParameter } from './fault'
 
@@ -24,4 +26,25 @@ export function tagOf(call: Call): string | null {
   const tag = call.parameters.get('tag')
   if (tag !== null && !isServiceId(tag)) throw badParameter('tag')
   return tag
+}
+
+/** The page of a list that the call asks for, by `limit` and `marker`. @throws Refusal */
+export async function listed(
+  call: Call,
+  list: (page: { readonly limit: number; readonly from?: string }) => Promise<Page<JsonObject>>,
+): Promise<MountReply> {
+  const limit = call.limit()
+  const marker = markerOf(call)
+  const { items, next } = await list({ limit, ...(marker !== null && { from: marker }) })
+  return call.list(items, limit, marker, next)
+}
+
+/** Where a thing is, without regard to how the URL of the request was spelled; clients take the last segment. */
+export function location(
+  { request }: Call,
+  { tenant }: Caller,
+  kind: string,
+  id: string,
+): readonly [string, string] {
+  return ['Location', `${request.origin}/v1.0/${tenant.id}/${kind}/${id}`]
 }

@@ -10,7 +10,7 @@ import { PLACES } from '../places'
 import type { Registry } from '../registry'
 import { configurationValue, invalidParameter, isConfigurationId, isNamespace } from '../rules'
 import { EntryBody, keyOf } from './entry'
-import { pageReply } from './services'
+import { pageOf, pageReply } from './page'
 
 /** The namespace is the path, the name is `k`: `/_conf/production/cassandra?k=listen_ip`. */
 function idOf(path: Path, k: string): string {
@@ -78,8 +78,7 @@ export function configuration({ configuration: all }: Registry): readonly Route[
         if (k === undefined) {
           const prefix = path === Path.root ? '' : `${path}/`
           if (!isNamespace(prefix)) throw invalidParameter('path')
-          if (after !== undefined && !isConfigurationId(after)) throw invalidParameter('after')
-          const page = await all.list(bucket, { prefix, limit, ...(after !== undefined && { from: after }) })
+          const page = await all.list(bucket, { prefix, ...pageOf(query, isConfigurationId) })
           return pageReply({ ...page, items: page.items.map((item): JsonObject => ({ ...item })) })
         }
         const id = idOf(path, k)

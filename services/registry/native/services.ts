@@ -1,20 +1,15 @@
 import { z } from 'zod'
-import type { Address, Json, JsonObject } from '../../../core'
+import type { Address, Json } from '../../../core'
 import { Reply, route } from '../../module'
 import type { Route } from '../../module'
-import { PAGING, VALUES_LIMIT } from '../../paging'
+import { PAGING } from '../../paging'
 import { serviceView } from '../lease'
 import type { StoredService } from '../lease'
 import { PLACES } from '../places'
 import type { Registry } from '../registry'
 import { heartbeatToken, invalidParameter, isServiceId, newService, serviceChanges } from '../rules'
-import type { Page } from '../services'
 import { EntryBody, described, keyOf } from './entry'
-
-/** A page of a listing whose `next` names the first item of the next one. */
-export function pageReply({ items, next }: Page<JsonObject>): Json | Reply {
-  return next === undefined ? items : new Reply(items, { next })
-}
+import { pageOf, pageReply } from './page'
 
 function serviceId(id: string): string {
   if (!isServiceId(id)) throw invalidParameter('k')
@@ -44,16 +39,11 @@ export function services({ services: all }: Registry): readonly Route[] {
         }),
       },
       watch: () => ({ ...PLACES.services, depth: 0, show: shownService }),
-      async run({ bucket, query: { k, tag, after, limit = VALUES_LIMIT } }) {
+      async run({ bucket, query }) {
+        const { k, tag } = query
         if (k !== undefined) return all.get(bucket, serviceId(k))
-        if (after !== undefined && !isServiceId(after)) throw invalidParameter('after')
-        return pageReply(
-          await all.list(bucket, {
-            limit,
-            ...(tag !== undefined && { tag }),
-            ...(after !== undefined && { from: after }),
-          }),
-        )
+        const page = pageOf(query, isServiceId)
+        return pageReply(await all.list(bucket, { ...page, ...(tag !== undefined && { tag }) }))
       },
     }),
     route({

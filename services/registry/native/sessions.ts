@@ -2,35 +2,20 @@ import { z } from 'zod'
 import type { Address, Json } from '../../../core'
 import { Reply, route } from '../../module'
 import type { Route } from '../../module'
-import { PAGING, VALUES_LIMIT } from '../../paging'
+import { PAGING } from '../../paging'
 import { sessionView } from '../lease'
 import type { StoredSession } from '../lease'
 import { PLACES } from '../places'
 import type { Registry } from '../registry'
 import { heartbeatToken, invalidParameter, isSessionId, newSession, sessionChanges } from '../rules'
 import { EntryBody, described, keyOf } from './entry'
-import { pageReply } from './services'
+import { pageOf, pageReply } from './page'
 
 const PAGE = { limit: PAGING.limit, after: z.string().optional() }
 
 function sessionId(id: string): string {
   if (!isSessionId(id)) throw invalidParameter('k')
   return id
-}
-
-function pageOf({
-  limit = VALUES_LIMIT,
-  after,
-}: {
-  limit?: number | undefined
-  after?: string | undefined
-}): {
-  readonly from?: string
-  readonly limit: number
-} {
-  if (after === undefined) return { limit }
-  if (!isSessionId(after)) throw invalidParameter('after')
-  return { limit, from: after }
 }
 
 /** Without the token that renews it; of one whose end is decided nothing more is told but the end. */
@@ -51,7 +36,7 @@ export function sessions({ sessions: all }: Registry): readonly Route[] {
       watch: () => ({ ...PLACES.sessions, depth: 0, show: shownSession }),
       async run({ bucket, query }) {
         if (query.k !== undefined) return all.get(bucket, sessionId(query.k))
-        return pageReply(await all.list(bucket, pageOf(query)))
+        return pageReply(await all.list(bucket, pageOf(query, isSessionId)))
       },
     }),
     route({
@@ -97,7 +82,7 @@ export function sessions({ sessions: all }: Registry): readonly Route[] {
       summary: 'Each session with its services; paged by `limit` and `after`.',
       input: { query: z.object(PAGE) },
       async run({ bucket, query }) {
-        return pageReply(await all.overview(bucket, pageOf(query)))
+        return pageReply(await all.overview(bucket, pageOf(query, isSessionId)))
       },
     }),
   ]
