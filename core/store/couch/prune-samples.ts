@@ -1,10 +1,11 @@
 import type { Address } from '../../kv4/address'
+import { sumOf } from '../aggregate'
 import type { Aggregate } from '../store'
 import type { CouchDatabase, DocsRow } from './couch-database'
 import { type MinuteDocument, type SampleDocument, type StoredDocument, tombstone } from './documents'
 import { Ids } from './ids'
 import type { Series } from './series'
-import { sumOf, tally } from './tally'
+import { tally } from './tally'
 
 const MINUTE_MS = 60_000
 const MOST_AT_ONCE = 500

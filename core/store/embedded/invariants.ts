@@ -1,5 +1,6 @@
 import { addressId, placeId } from '../../kv4/address'
 import type { Address } from '../../kv4/address'
+import { aggregateOf, sumOf } from '../aggregate'
 import { LEVELS } from '../store'
 import type { Aggregate } from '../store'
 import type { EmbeddedStore } from './embedded-store'
@@ -36,7 +37,6 @@ import {
   seqOf,
 } from './records'
 import type { KeyState } from './records'
-import { aggregateOf, merge } from './rollup'
 
 /**
  * Reads everything and says what contradicts: a hole in an address's numbers, a listing, count, expiry, rollup or feed
@@ -178,7 +178,7 @@ class BucketScan {
       const { address, next } = readAddress(key, PREFIX_BYTES + 1)
       const { at, id } = readSampleKey(key, next)
       const address_ = addressId(address)
-      sums.set(address_, merge(sums.get(address_), aggregateOf(decodeSample(value, at, id).v)))
+      sums.set(address_, sumOf(sums.get(address_), aggregateOf(decodeSample(value, at, id).v)))
       this.#states.set(address_, { address, live: true, exp: undefined })
       this.#feeds(key, value, address)
     }
@@ -279,13 +279,13 @@ class BucketScan {
       const levels = totals.get(id) ?? []
       totals.set(id, levels)
       const level = key[end]!
-      levels[level] = merge(levels[level], decodeAggregate(value))
+      levels[level] = sumOf(levels[level], decodeAggregate(value))
       if (level !== 0) continue
       const layer = key.toString('utf8', PREFIX_BYTES + 1, layerEnd)
       if (grouping === 0) continue
       const sums = perLayer.get(layer) ?? [undefined, undefined]
       perLayer.set(layer, sums)
-      sums[grouping - 1] = merge(sums[grouping - 1], decodeAggregate(value))
+      sums[grouping - 1] = sumOf(sums[grouping - 1], decodeAggregate(value))
     }
     for (const [id, levels] of totals)
       for (let level = 1; level < LEVELS.length; level++)

@@ -1,4 +1,5 @@
 import type { Address, Place } from '../../kv4/address'
+import { aggregateOf, sumOf } from '../aggregate'
 import { LEVELS } from '../store'
 import type { Change, Outcome, PutCurrent, PutSample, PutVersion } from '../store'
 import type { BucketState, Committed } from './bucket-state'
@@ -34,7 +35,7 @@ import {
   stampSeq,
 } from './records'
 import type { KeyState } from './records'
-import { aggregateOf, merge, periodAt } from './rollup'
+import { periodAt } from './rollup'
 
 const BURIED = Buffer.from([1])
 const NEVER_WRITTEN: KeyState = { live: false, exp: undefined }
@@ -205,7 +206,7 @@ function planSample(
     for (let level = 0; level < LEVELS.length; level++) {
       const rollup = rollupKey(bucket.id, grouping, level, period.slice(0, level + 1))
       const sum = pending.get(rollup)
-      pending.put(rollup, encodeAggregate(merge(sum && decodeAggregate(sum), added)))
+      pending.put(rollup, encodeAggregate(sumOf(sum && decodeAggregate(sum), added)))
     }
 }
 

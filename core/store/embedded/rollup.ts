@@ -1,5 +1,4 @@
-import { isJsonObject } from '../../json'
-import type { Json } from '../../json'
+import { sumOf } from '../aggregate'
 import { LEVELS } from '../store'
 import type { Aggregate, AggregateQuery, AggregateRow, Period } from '../store'
 import type { Reader } from './environment'
@@ -16,32 +15,6 @@ export function periodAt(instant: number): Period {
     date.getUTCHours(),
     date.getUTCMinutes(),
   ]
-}
-
-/** What a sample counts as: see SampleValue. */
-export function aggregateOf(value: Json): Aggregate {
-  if (typeof value === 'number') return { sum: value, min: value, max: value, count: 1 }
-  if (isJsonObject(value)) {
-    const { sum, min, max, count } = value
-    if (
-      typeof sum === 'number' &&
-      typeof min === 'number' &&
-      typeof max === 'number' &&
-      typeof count === 'number'
-    )
-      return { sum, min, max, count }
-  }
-  return { sum: 0, min: 0, max: 0, count: 1 }
-}
-
-export function merge(a: Aggregate | undefined, b: Aggregate): Aggregate {
-  if (a === undefined) return b
-  return {
-    sum: a.sum + b.sum,
-    min: Math.min(a.min, b.min),
-    max: Math.max(a.max, b.max),
-    count: a.count + b.count,
-  }
 }
 
 function samePeriod(a: Period, b: Period | undefined): boolean {
@@ -88,7 +61,7 @@ function* rowsBetween(
         isFirst ? from : period,
         isLast ? to : period,
       )
-      for (const { sum: s, min, max, count } of within) sum = merge(sum, { sum: s, min, max, count })
+      for (const { sum: s, min, max, count } of within) sum = sumOf(sum, { sum: s, min, max, count })
       if (sum !== undefined) yield { period, ...sum }
     }
   }
@@ -109,6 +82,6 @@ export function aggregateRows(reader: Reader, bucket: number, query: AggregateQu
   const rows = rowsBetween(reader, bucket, grouping, level, query.from, query.to)
   if (query.by !== undefined) return [...rows]
   let all: Aggregate | undefined
-  for (const { sum, min, max, count } of rows) all = merge(all, { sum, min, max, count })
+  for (const { sum, min, max, count } of rows) all = sumOf(all, { sum, min, max, count })
   return all === undefined ? [] : [{ period: [], ...all }]
 }
