@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Bans } from '../../auth'
 import { Kv4Error, VersionTag, isJsonObject, type Json, type JsonObject } from '../../core'
 import { Reply, route, type Route } from '../module'
+import { timeToLive } from '../time-to-live'
 import { splitVer, withVer } from '../ver'
 
 // Shapes are checked below, where each has a code of its own.
@@ -49,13 +50,4 @@ function note(v: Json | undefined): JsonObject {
   if (v === undefined || v === null) return {}
   const { value } = splitVer(v)
   return isJsonObject(value) ? value : { value }
-}
-
-/** Seconds to milliseconds; its bounds are the engine's. @throws bad_ttl */
-function timeToLive(inBody: unknown, inQuery: string | undefined): number | undefined {
-  const seconds =
-    inBody ?? (inQuery !== undefined && /^\d+(\.\d+)?$/.test(inQuery) ? Number(inQuery) : inQuery)
-  if (seconds === undefined) return undefined
-  if (typeof seconds !== 'number') throw new Kv4Error('bad_ttl')
-  return Math.ceil(seconds * 1000)
 }

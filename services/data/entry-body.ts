@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Key, Kv4Error, SLOTS, type Json, type SecondaryKeys } from '../../core'
+import { timeToLive } from '../time-to-live'
 import { secondaryKey } from './selector'
 
 // Shapes are checked below, where each has a code of its own.
@@ -58,13 +59,4 @@ function secondaryKeys(body: NonNullable<EntryBody>): SecondaryKeys | undefined 
     keys[slot] = secondaryKey(text)
   }
   return keys
-}
-
-/** Seconds to milliseconds; its bounds are the engine's. */
-function timeToLive(inBody: unknown, inQuery: string | undefined): number | undefined {
-  const seconds =
-    inBody ?? (inQuery !== undefined && /^\d+(\.\d+)?$/.test(inQuery) ? Number(inQuery) : inQuery)
-  if (seconds === undefined) return undefined
-  if (typeof seconds !== 'number') throw new Kv4Error('bad_ttl')
-  return Math.ceil(seconds * 1000)
 }

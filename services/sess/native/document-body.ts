@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Key, Kv4Error, isJsonObject, type Json, type JsonObject } from '../../../core'
+import { timeToLive } from '../../time-to-live'
 
 // Shapes are checked below, where each has a code of its own.
 export const DocumentBody = z
@@ -27,14 +28,6 @@ export function sentDocument(body: DocumentBody): SentDocument {
   if (body.v === undefined) throw new Kv4Error('value_missing')
   if (!isJsonObject(body.v as Json)) throw new Kv4Error('root_must_be_object')
   const document = body.v as JsonObject
-  const ttl = timeToLive(body)
+  const ttl = timeToLive(body.ttl)
   return { key, document, ...(ttl !== undefined && { ttl }) }
-}
-
-/** Seconds to milliseconds. @throws bad_ttl */
-export function timeToLive(body: DocumentBody): number | undefined {
-  const ttl = body?.ttl
-  if (ttl === undefined || ttl === null) return undefined
-  if (typeof ttl !== 'number') throw new Kv4Error('bad_ttl')
-  return Math.ceil(ttl * 1000)
 }

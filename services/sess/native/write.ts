@@ -1,10 +1,11 @@
 import { VersionTag, type JsonObject } from '../../../core'
 import { writeCondition } from '../../condition'
 import { Reply, route, type Route } from '../../module'
+import { timeToLive } from '../../time-to-live'
 import { splitVer, withVer } from '../../ver'
 import { SESSIONS, sessionPath } from '../places'
 import type { Sessions } from '../sessions'
-import { DocumentBody, sentDocument, timeToLive } from './document-body'
+import { DocumentBody, sentDocument } from './document-body'
 
 export function put(sessions: Sessions, requireVer: boolean): Route {
   return write('PUT', 'Replaces the whole namespace `k` of the session, or creates it; `ttl` in seconds.', {
@@ -27,7 +28,7 @@ export function patch(sessions: Sessions): Route {
     ...change,
     async run(request) {
       const body = request.body as DocumentBody
-      const ttl = body?.k === undefined && body?.v === undefined ? timeToLive(body) : undefined
+      const ttl = body?.k === undefined && body?.v === undefined ? timeToLive(body?.ttl) : undefined
       if (ttl === undefined) return change.run(request)
       await sessions.touch(request.bucket, sessionPath(request.path), ttl, request.principal.login)
       return 1
