@@ -66,6 +66,8 @@ export class VerifyCache {
   readonly #size: number
   readonly #confirmEvery: number
   readonly #entries = new Map<string, Cached>()
+  /** The last of `#entries`: who uses it again moves nothing. */
+  #newest: string | undefined
   // As long as a block of SHA-256, so that the digest of key and header is a keyed one.
   readonly #key = randomBytes(32).toString('hex')
 
@@ -99,13 +101,14 @@ export class VerifyCache {
       if (this.#entries.get(digest) === cached) this.#entries.delete(digest)
       return undefined
     }
-    if (this.#entries.delete(digest)) this.#entries.set(digest, cached)
+    if (digest !== this.#newest && this.#entries.delete(digest))
+      this.#entries.set((this.#newest = digest), cached)
     return cached.verified.principal
   }
 
   set(digest: string, verified: Verified): void {
     this.#entries.delete(digest)
-    this.#entries.set(digest, { verified, confirmedAt: Date.now() })
+    this.#entries.set((this.#newest = digest), { verified, confirmedAt: Date.now() })
     if (this.#entries.size > this.#size) this.#entries.delete(this.#entries.keys().next().value!)
   }
 

@@ -1,8 +1,10 @@
 import NodeCache from 'node-cache'
+import type { AggregateQuery } from '../store/store'
 import type { Address, Place } from './address'
 import { addressId, placeId } from './address'
 import type { Layer } from './layer'
 import { Path } from './path'
+import { Period } from './period'
 import type { Version } from './version'
 import { valueSize } from './value-size'
 
@@ -27,14 +29,17 @@ export interface PendingRead {
   readers: number
 }
 
+/** Whether a change alters a listing. @param at Unix ms of a sample; absent: the change of an entry */
+type Touches = (changed: Place & Partial<Pick<Address, 'key'>>, at?: number) => boolean
+
 interface PendingListing {
   overtaken: boolean
-  readonly touches: (place: Place) => boolean
+  readonly touches: Touches
 }
 
 interface CachedListing {
   readonly rows: readonly unknown[]
-  readonly touches: (place: Place) => boolean
+  readonly touches: Touches
 }
 
 /**
@@ -126,8 +131,8 @@ export class BucketCache {
   }
 
   /** A sample was appended: listings of its layer may have changed. */
-  appended(place: Place): void {
-    this.#touch(place)
+  appended(address: Address, at: number): void {
+    this.#touch(address, at)
   }
 
   forget(id: string): void {
@@ -144,7 +149,7 @@ export class BucketCache {
   async listing<Row>(
     layer: Layer,
     name: string,
-    touches: (place: Place) => boolean,
+    touches: Touches,
     keep: () => boolean,
     read: () => Promise<readonly Row[]>,
   ): Promise<readonly Row[]> {
@@ -200,11 +205,11 @@ export class BucketCache {
     if (version.op !== 'update' || before === undefined || before.exp !== version.exp) this.#touch(address)
   }
 
-  #touch(place: Place): void {
-    for (const pending of this.#pendingListings) if (pending.touches(place)) pending.overtaken = true
-    const listings = this.#listings.get(place.layer)
+  #touch(changed: Address, at?: number): void {
+    for (const pending of this.#pendingListings) if (pending.touches(changed, at)) pending.overtaken = true
+    const listings = this.#listings.get(changed.layer)
     if (listings === undefined) return
-    for (const [name, listing] of listings) if (listing.touches(place)) listings.delete(name)
+    for (const [name, listing] of listings) if (listing.touches(changed, at)) listings.delete(name)
   }
 
   #keepListing(layer: Layer, name: string, listing: CachedListing): void {
@@ -239,6 +244,18 @@ export function pathsListing(
   return {
     name: `paths\n${under}\n${depth ?? ''}\n${limit}\n${after ?? ''}`,
     touches: (changed: Place) => changed.layer === layer && Path.contains(under, changed.path),
+  }
+}
+
+/** What samples add up to: a sample outside of the range, or of another series, leaves it as it is. */
+export function aggregateListing({ layer, path, key, from, to, by }: AggregateQuery) {
+  return {
+    name: JSON.stringify(['aggregate', path, key, from, to, by]),
+    touches: ((changed, at) => {
+      if (changed.layer !== layer || (path !== undefined && changed.path !== path)) return false
+      if (key !== undefined && changed.key !== key) return false
+      return at === undefined || Period.isWithin(at, from, to)
+    }) satisfies Touches,
   }
 }
 

@@ -303,8 +303,8 @@ export class Committer {
       } else if ('refusal' in plan) queued.reject(plan.refusal)
       else if ('nothing' in plan) queued.resolve(undefined)
       else {
-        if (plan.version === undefined) this.cache.appended(plan.write.address)
-        else this.cache.wrote(plan.write.address, plan.version, this.keep())
+        if (plan.write.kind === 'series') this.cache.appended(plan.write.address, plan.write.sample.at)
+        else this.cache.wrote(plan.write.address, plan.write.version, this.keep())
         queued.resolve(plan.version)
       }
     })

@@ -69,7 +69,7 @@ export class OpenBucket {
           this.hub.resync()
         }
         for (const change of batch.changes) {
-          if (change.kind === 'series') this.cache.appended(change.address)
+          if (change.kind === 'series') this.cache.appended(change.address, change.sample.at)
           else {
             this.cache.heard(change.address, change.version, change.kind)
             if (change.version.exp !== undefined) options.onLapse(this, change.version.exp)

@@ -37,6 +37,12 @@ function start(parts: readonly number[]): number {
   return Date.UTC(year!, month - 1, day, hour, minute, second)
 }
 
+/** By the parts that both have. */
+function compare(a: Parts, b: Parts): number {
+  for (let i = 0; i < Math.min(a.length, b.length); i++) if (a[i] !== b[i]) return a[i]! - b[i]!
+  return 0
+}
+
 export const Period = {
   /** @throws bad_range for anything but the grammar, and for parts that the calendar does not have (30 February) */
   parse(text: string): Period {
@@ -53,6 +59,12 @@ export const Period = {
 
   precision(period: Period): Precision {
     return PRECISIONS[period.length - 1]!
+  },
+
+  /** Whether an instant (unix ms) lies between two periods, each inclusive at its own precision; absent: no bound. */
+  isWithin(instant: number, from: Period = [], to: Period = []): boolean {
+    const at = Period.of(instant, 'second')
+    return compare(at, from) >= 0 && compare(at, to) <= 0
   },
 
   /** The period of that precision which an instant (unix ms) falls into. */

@@ -65,6 +65,43 @@ export function listingContract(bench: EngineBench): void {
       expect(await bucket.layers()).toEqual(['*data'])
     })
 
+    bench.test('sums that were cached learn of every sample in their range', async () => {
+      const bucket = await bench.bucket()
+      const day = (d: number) => Date.UTC(2025, 0, d, 12)
+      const add = (key: string, d: number, on = bucket) =>
+        on.append(at('/s', key, SERIES), 1, { by, at: day(d) })
+      const { path } = at('/s', 'a')
+      const days = { layer: SERIES, path, from: [2025, 1, 2], to: [2025, 1, 3], by: 'day' } as const
+      const counts = async (query: Parameters<typeof bucket.aggregate>[0]) =>
+        (await bucket.aggregate(query)).map(({ period, count }) => [...period, count])
+      const ofA = { layer: SERIES, path, key: at('/s', 'a').key }
+      await add('a', 1)
+      await add('a', 2)
+      for (let twice = 0; twice < 2; twice++) {
+        expect(await counts(days)).toEqual([[2025, 1, 2, 1]])
+        expect(await counts(ofA)).toEqual([[2]])
+        expect(await counts({ layer: SERIES })).toEqual([[2]])
+      }
+      await add('a', 4)
+      await add('b', 3)
+      expect(await counts(days)).toEqual([
+        [2025, 1, 2, 1],
+        [2025, 1, 3, 1],
+      ])
+      expect(await counts(ofA)).toEqual([[3]])
+      expect(await counts({ layer: SERIES })).toEqual([[4]])
+      if (!bench.hasOther) return
+      await add('b', 3, bench.other(bucket))
+      const end = Date.now() + 10_000
+      let told: unknown
+      do told = await counts(days)
+      while (JSON.stringify(told) !== '[[2025,1,2,1],[2025,1,3,2]]' && Date.now() < end)
+      expect(told).toEqual([
+        [2025, 1, 2, 1],
+        [2025, 1, 3, 2],
+      ])
+    })
+
     bench.test('paths by depth, in tree order, paged', async () => {
       const bucket = await bench.bucket()
       for (const path of ['/a', '/a/b', '/a/b/c', '/a!', '/b/x/y/z'])
