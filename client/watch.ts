@@ -108,7 +108,7 @@ async function* events({ url, headers, target, signal }: WatchOptions, cursor: s
     const decoder = new TextDecoder()
     const body = response.body.getReader()
     for (;;) {
-      const { done, value }: { done: boolean; value?: Uint8Array } = await body.read()
+      const { done, value } = (await body.read()) as { readonly done: boolean; readonly value?: Uint8Array }
       if (done) return
       heard()
       yield* reader.read(decoder.decode(value, { stream: true }))
