@@ -16,6 +16,7 @@ module.exports = {
   transformIgnorePatterns: ['/node_modules/(?!jose/|@stablelib/)'],
   // dist has a copy of package.json.
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
-  maxWorkers: 2,
+  // Many tests wait for a clock or for other processes: one worker more than a small machine has cores.
+  maxWorkers: 3,
   testTimeout: 30_000,
 }
