@@ -6,9 +6,7 @@ export const HOSTS = Layer.parse('*srv')
 /** In `$sys`: the hosts of all accounts that may lapse. Path `/<bucket>/<service>`, key: the host. */
 export const LAPSES = Layer.parse('*srv:lapses')
 
-export const APP_LAYERS: readonly LayerDeclaration[] = [
-  { name: APPS, kind: 'versioned', watchable: true },
-]
+export const APP_LAYERS: readonly LayerDeclaration[] = [{ name: APPS, kind: 'versioned', watchable: true }]
 export const HOST_LAYERS: readonly LayerDeclaration[] = [
   { name: HOSTS, kind: 'versioned', watchable: true },
   { name: LAPSES, kind: 'current' },
