@@ -6,6 +6,8 @@ import { startPinned } from './pinned-process'
 import type { PinnedProcess } from './pinned-process'
 
 const SYS_SECRET = 'bench-secret-of-sys-0123456789'
+// On a CouchDB that is measured more than once, the accounts of the last run were made under it, too.
+const PEPPER = 'bench-pepper-0123456789abcdefghijklmnopqrstuvwxyz'
 
 /** A server with one account that has a value, and the headers of that account. */
 export interface Tenant extends PinnedProcess {
@@ -32,6 +34,7 @@ export async function startTenant(env: Readonly<Record<string, string>> = {}): P
     KV4_PORT: '0',
     KV4_DATA_DIR: directory,
     KV4_SYS_SECRET: SYS_SECRET,
+    KV4_PEPPER: PEPPER,
     KV4_LOG_LEVEL: 'warn',
     ...env,
   })
