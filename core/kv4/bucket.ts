@@ -20,7 +20,7 @@ import type {
   WriteOptions,
 } from './api'
 import type { BucketName } from './bucket-name'
-import { MAX_CACHED_ROWS, aggregateListing, keysListing, pathsListing } from './cache'
+import { MAX_CACHED_ROWS, keysListing, pathsListing } from './cache'
 import type { EntryWrite } from './committer'
 import { keyHistory, placeHistory, versionAsOf } from './history'
 import type { Key } from './key'
@@ -283,16 +283,13 @@ export class EngineBucket implements Bucket {
 
   async aggregate(query: AggregateQuery): Promise<readonly AggregateRow[]> {
     if (this.host.layers.of(query.layer).kind !== 'series') throw new Kv4Error('wrong_layer_kind')
-    return this.#with((open) => {
-      const { name, touches } = aggregateListing(query)
-      let isLarge = false
-      const read = async () => {
-        const rows = await open.store.aggregate(query)
-        isLarge = rows.length > MAX_CACHED_ROWS
-        return rows
-      }
-      return open.cache.listing(query.layer, name, touches, () => open.fresh && !isLarge, read)
-    })
+    return this.#with((open) =>
+      open.cache.sums.read(
+        query,
+        () => open.fresh,
+        (part) => open.store.aggregate(part),
+      ),
+    )
   }
 
   async cursor(): Promise<Cursor> {

@@ -1,10 +1,9 @@
 import NodeCache from 'node-cache'
-import type { AggregateQuery } from '../store/store'
 import type { Address, Place } from './address'
 import { addressId, placeId } from './address'
+import { KeptSums } from './kept-sums'
 import type { Layer } from './layer'
 import { Path } from './path'
-import { Period } from './period'
 import type { Version } from './version'
 import { valueSize } from './value-size'
 
@@ -29,8 +28,8 @@ export interface PendingRead {
   readers: number
 }
 
-/** Whether a change alters a listing. @param at Unix ms of a sample; absent: the change of an entry */
-type Touches = (changed: Place & Partial<Pick<Address, 'key'>>, at?: number) => boolean
+/** Whether a change alters a listing. */
+type Touches = (changed: Place) => boolean
 
 interface PendingListing {
   overtaken: boolean
@@ -48,6 +47,7 @@ interface CachedListing {
  * an entry is only replaced by a newer version.
  */
 export class BucketCache {
+  readonly sums = new KeptSums()
   #young = newGeneration()
   #old = newGeneration()
   #youngBytes = 0
@@ -130,9 +130,10 @@ export class BucketCache {
     else if (kind === 'current') this.forget(id)
   }
 
-  /** A sample was appended: listings of its layer may have changed. */
+  /** A sample was appended (`at`: unix ms): sums and listings of its layer may have changed. */
   appended(address: Address, at: number): void {
-    this.#touch(address, at)
+    this.#touch(address)
+    this.sums.appended(address, at)
   }
 
   forget(id: string): void {
@@ -175,6 +176,7 @@ export class BucketCache {
     this.#old = newGeneration()
     this.#youngBytes = this.#oldBytes = 0
     this.#listings = new Map()
+    this.sums.clear()
   }
 
   #keep(id: string, version: Version | undefined): void {
@@ -205,11 +207,11 @@ export class BucketCache {
     if (version.op !== 'update' || before === undefined || before.exp !== version.exp) this.#touch(address)
   }
 
-  #touch(changed: Address, at?: number): void {
-    for (const pending of this.#pendingListings) if (pending.touches(changed, at)) pending.overtaken = true
+  #touch(changed: Address): void {
+    for (const pending of this.#pendingListings) if (pending.touches(changed)) pending.overtaken = true
     const listings = this.#listings.get(changed.layer)
     if (listings === undefined) return
-    for (const [name, listing] of listings) if (listing.touches(changed, at)) listings.delete(name)
+    for (const [name, listing] of listings) if (listing.touches(changed)) listings.delete(name)
   }
 
   #keepListing(layer: Layer, name: string, listing: CachedListing): void {
@@ -244,18 +246,6 @@ export function pathsListing(
   return {
     name: `paths\n${under}\n${depth ?? ''}\n${limit}\n${after ?? ''}`,
     touches: (changed: Place) => changed.layer === layer && Path.contains(under, changed.path),
-  }
-}
-
-/** What samples add up to: a sample outside of the range, or of another series, leaves it as it is. */
-export function aggregateListing({ layer, path, key, from, to, by }: AggregateQuery) {
-  return {
-    name: JSON.stringify(['aggregate', path, key, from, to, by]),
-    touches: ((changed, at) => {
-      if (changed.layer !== layer || (path !== undefined && changed.path !== path)) return false
-      if (key !== undefined && changed.key !== key) return false
-      return at === undefined || Period.isWithin(at, from, to)
-    }) satisfies Touches,
   }
 }
 
