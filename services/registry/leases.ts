@@ -8,10 +8,16 @@ import { PLACES } from './places'
 import type { PlatformClock } from './platform-clock'
 import { TimeUuid } from './time-uuid'
 
-/** A live service or session, and the version to write over. */
-export interface Held<Stored> {
+/** A service or session as stored, and the version to write over. */
+interface Written<Stored> {
   readonly stored: Stored
   readonly version: Version
+}
+
+/** A live one. */
+export interface Held<Stored> extends Written<Stored> {
+  /** Unix ms from which on another look is worth while: when its time is over, unless it is renewed first. */
+  readonly due: number
 }
 
 /** What a look at a lease came to; `due`: when the next one is worth while. */
@@ -19,6 +25,8 @@ export type Look = { readonly there: false } | { readonly there: true; readonly 
 
 export const BY = '$sys'
 const AT_ONCE = 500
+/** A session that dies takes its services along; only one that it missed is left to be looked at then. */
+const AFTER_SESSION_MS = 5_000
 /** How long a heartbeat waits for others, so that one commit takes them all. */
 const TOGETHER_MS = 100
 
@@ -98,12 +106,13 @@ export class Leases {
       }
       if (stored.session_id !== undefined) {
         const session = await this.session(bucket, stored.session_id, options)
-        if (session !== undefined) return { stored, version: version! }
+        if (session !== undefined) return { stored, version: version!, due: session.due + AFTER_SESSION_MS }
         // A session takes its services along, but for one that was joining as it died.
         await this.#remove(bucket, serviceAddress(id), version!)
         return undefined
       }
-      if (!(await this.#isOver(stored.lease!, grace))) return { stored, version: version! }
+      if (!(await this.#isOver(stored.lease!, grace)))
+        return { stored, version: version!, due: this.end(stored.lease!) }
       if (await this.killService(bucket, id, { stored, version: version! }, 'service.timeout'))
         return undefined
     }
@@ -123,7 +132,8 @@ export class Leases {
         await this.#burySession(bucket, id, stored)
         return undefined
       }
-      if (!(await this.#isOver(stored.lease, grace))) return { stored, version: version! }
+      if (!(await this.#isOver(stored.lease, grace)))
+        return { stored, version: version!, due: this.end(stored.lease) }
       const dying: StoredSession = {
         ...stored,
         dying: { ...(await this.debt(bucket)), type: 'services.timeout' },
@@ -139,7 +149,7 @@ export class Leases {
   async killService(
     bucket: Bucket,
     id: string,
-    { stored, version }: Held<StoredService>,
+    { stored, version }: Written<StoredService>,
     type: Death,
   ): Promise<boolean> {
     const dying: StoredService = { ...stored, dying: { ...(await this.debt(bucket)), type } }

@@ -1,8 +1,8 @@
 import { Key, Kv4Error, isKv4Error } from '../../core'
 import type { Bucket, Json, JsonObject } from '../../core'
 import { serviceView } from './lease'
-import type { StoredService } from './lease'
-import type { Leases } from './leases'
+import type { StoredService, StoredSession } from './lease'
+import type { Held, Leases } from './leases'
 import { serviceAddress } from './leases'
 import type { Quotas } from './quotas'
 import { PLACES } from './places'
@@ -46,10 +46,10 @@ export class Services {
   async create(bucket: Bucket, by: string, service: NewService): Promise<string | undefined> {
     const { id, tags = [], metadata = {}, session_id, heartbeat_timeout } = service
     if ((await this.leases.service(bucket, id)) !== undefined) throw exists(id)
-    if (session_id !== undefined) await this.#requireSession(bucket, session_id)
+    const session = session_id === undefined ? undefined : await this.#requireSession(bucket, session_id)
     await this.quotas.admit(bucket, 'service')
     const lease = session_id === undefined ? this.leases.grant(heartbeat_timeout!, null) : undefined
-    await this.timers.add(bucket.name, 'service', id, lease?.deadline ?? Infinity)
+    await this.timers.add(bucket.name, 'service', id, session?.due ?? lease!.deadline)
     const stored: StoredService = {
       tags,
       metadata,
@@ -169,10 +169,11 @@ export class Services {
     }
   }
 
-  async #requireSession(bucket: Bucket, id: string): Promise<void> {
+  async #requireSession(bucket: Bucket, id: string): Promise<Held<StoredSession>> {
     const found =
       (await this.leases.session(bucket, id)) ?? (await this.leases.session(bucket, id, { consistent: true }))
     if (found === undefined) throw noSession(id)
+    return found
   }
 }
 

@@ -12,6 +12,8 @@ const TICK_MS = 250
 export const GRACE_MS = 1_000
 const AT_ONCE = 128
 const ABSENT_MS = 60_000
+const FIRST_ABSENT_MS = 1_000
+const ABSENT_FACTOR = 4
 // A debt is younger while its creator is still at it.
 const DEBT_MS = 5_000
 
@@ -89,7 +91,10 @@ export class Sweeper {
   async #check(bucket: Bucket, timer: Timer, grace: number): Promise<void> {
     while (timer.checking !== undefined) await timer.checking
     if (timer.due > this.clock.now() - grace) return
-    timer.checking = this.#examine(bucket, timer, grace)
+    timer.asked = Infinity
+    timer.checking = this.#examine(bucket, timer, grace).then((due) => {
+      timer.due = Math.min(due, timer.asked)
+    })
     try {
       await timer.checking
     } finally {
@@ -97,7 +102,8 @@ export class Sweeper {
     }
   }
 
-  async #examine(bucket: Bucket, timer: Timer, grace: number): Promise<void> {
+  /** Unix ms of the next look that is worth while. */
+  async #examine(bucket: Bucket, timer: Timer, grace: number): Promise<number> {
     const { name } = bucket
     switch (timer.kind) {
       case 'configuration':
@@ -105,35 +111,36 @@ export class Sweeper {
       case 'service': {
         const held = await this.leases.service(bucket, timer.id, { grace })
         if (held === undefined) return this.#absent(name, timer)
-        const { stored, version } = held
-        timer.due = stored.lease === undefined ? Infinity : this.leases.end(stored.lease)
-        if (stored.owes === undefined) return
-        if (grace > 0 && version.at < Date.now() - DEBT_MS)
-          await this.leases.announce(bucket, timer.id, stored)
-        else timer.due = Math.min(timer.due, this.clock.now() + DEBT_MS)
-        return
+        const { stored, version, due } = held
+        timer.absences = 0
+        if (stored.owes === undefined) return due
+        if (grace === 0 || version.at >= Date.now() - DEBT_MS)
+          return Math.min(due, this.clock.now() + DEBT_MS)
+        await this.leases.announce(bucket, timer.id, stored)
+        return due
       }
       case 'session': {
         const held = await this.leases.session(bucket, timer.id, { grace })
         if (held === undefined) return this.#absent(name, timer)
-        timer.due = this.leases.end(held.stored.lease)
-        return
+        timer.absences = 0
+        return held.due
       }
       default:
-        timer.kind satisfies never
+        return timer.kind satisfies never
     }
   }
 
-  async #checkConfiguration(bucket: Bucket, timer: Timer): Promise<void> {
+  async #checkConfiguration(bucket: Bucket, timer: Timer): Promise<number> {
     const start = Date.now()
     await this.configuration.settleAll(bucket)
     this.timers.settled(timer, start)
-    timer.due = this.clock.now() + CHECK_AFTER_MS
     await this.timers.remove(bucket.name, timer)
+    return this.clock.now() + CHECK_AFTER_MS
   }
 
-  async #absent(bucket: BucketName, timer: Timer): Promise<void> {
-    timer.due = this.clock.now() + ABSENT_MS
+  /** Gone, or still on its way: whoever makes it writes the timer first, and another node hears of that at once. */
+  async #absent(bucket: BucketName, timer: Timer): Promise<number> {
     await this.timers.remove(bucket, timer)
+    return this.clock.now() + Math.min(ABSENT_MS, FIRST_ABSENT_MS * ABSENT_FACTOR ** timer.absences++)
   }
 }

@@ -11,6 +11,10 @@ export interface Timer {
   readonly id: string
   /** Unix ms by the platform's clock, before which looking is of no use; `-Infinity`: not known yet. */
   due: number
+  /** The earliest look that was asked for since the last one began: what that one found is older. */
+  asked: number
+  /** Looks in a row that found nothing there. */
+  absences: number
   /** A look that is under way. */
   checking?: Promise<void>
   /** Of a configuration's timer: unix ms before which everything that was written was announced too. */
@@ -62,8 +66,7 @@ export class Timers {
 
   async add(bucket: BucketName, kind: Timed, id: string, due: number): Promise<void> {
     await this.#bucket.put(addressOf(bucket, kind, id), 0, { by: BY })
-    const timer = this.#keep(bucket, kind, id, Date.now() - YOUNG_MS)
-    timer.due = Math.min(timer.due === -Infinity ? Infinity : timer.due, due)
+    this.#keep(bucket, kind, id, Date.now() - YOUNG_MS, due)
   }
 
   /**
@@ -164,18 +167,28 @@ export class Timers {
     }
   }
 
+  /** What is made anew may end before what this node knows of under that name. */
   #heard(bucket: BucketName, name: string, settledUpTo: number): void {
     const blank = name.indexOf(' ')
-    this.#keep(bucket, name.slice(0, blank) as Timed, name.slice(blank + 1), settledUpTo)
+    const kind = name.slice(0, blank) as Timed
+    // One for many values, written again and again: that it is there says it all.
+    if (kind === 'configuration' && this.#byBucket.get(bucket)?.has(name) === true) return
+    this.#keep(bucket, kind, name.slice(blank + 1), settledUpTo, -Infinity)
   }
 
-  #keep(bucket: BucketName, kind: Timed, id: string, settledUpTo: number): Timer {
+  #keep(bucket: BucketName, kind: Timed, id: string, settledUpTo: number, due: number): void {
     let timers = this.#byBucket.get(bucket)
     if (timers === undefined) this.#byBucket.set(bucket, (timers = new Map<string, Timer>()))
     const name = `${kind} ${id}`
     let timer = timers.get(name)
-    if (timer === undefined) timers.set(name, (timer = { kind, id, due: -Infinity, settledUpTo }))
-    return timer
+    if (timer === undefined) {
+      timer = { kind, id, due, asked: due, absences: 0, settledUpTo }
+      timers.set(name, timer)
+      return
+    }
+    timer.due = Math.min(timer.due, due)
+    timer.asked = Math.min(timer.asked, due)
+    timer.absences = 0
   }
 
   #forget(bucket: BucketName, name: string): void {

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { BucketName, Key } from '../../../core'
 import type { Bucket, Json } from '../../../core'
-import { TIMER_LAYER } from '../../../services/registry/places'
-import { PLACES } from '../../../services/registry/places'
+import type { ServiceContext } from '../../../services/module'
+import { PLACES, TIMER_LAYER } from '../../../services/registry/places'
+import { Registry } from '../../../services/registry/registry'
 import { Path } from '../../../core'
 import { newAccount, openWorld } from './world'
 import type { RegistryClient, World } from './world'
@@ -31,6 +32,13 @@ async function events(): Promise<{ type: string; payload: Json }[]> {
 
 async function types(): Promise<string[]> {
   return (await events()).map(({ type }) => type)
+}
+
+/** What stands in the feed, without the look of a reader, which buries what has expired. */
+async function stored(): Promise<string[]> {
+  return (await bucket.entries(PLACES.events)).items.flatMap(({ version }) =>
+    (version.v as unknown as { events: { type: string }[] }).events.map(({ type }) => type),
+  )
 }
 
 async function edit(
@@ -110,6 +118,34 @@ test('joined, not announced: it is announced before anything else is told of it,
     ['service.remove', 'leaver'],
     ['service.join', 'silent'],
   ])
+}, 15_000)
+
+test('a lease that comes after its timer was looked at is told dead in time', async () => {
+  await world.server.engine
+    .bucket(BucketName.system)
+    .put({ layer: TIMER_LAYER, path: Path.parse(bucket.name), key: Key.parse('service slow') }, 0, {
+      by: '$sys',
+    })
+  await wait(700)
+  const now = Date.now()
+  const lease = { heartbeat_timeout: 3, token: 'x', granted: now, deadline: now + 3_000, last_seen: null }
+  await bucket.put(
+    { ...PLACES.services, key: Key.parse('slow') },
+    { tags: [], metadata: {}, lease },
+    { by: '$sys' },
+  )
+  await wait(5_000)
+  expect(await stored()).toEqual(['service.timeout'])
+}, 15_000)
+
+test('a service that its session took along is looked at again, so that its timer goes too', async () => {
+  const { headers } = await client.post('/sessions', { heartbeat_timeout: 3 })
+  const id = headers.location!.split('/').at(-1)!
+  await client.post('/services', { id: 'child', session_id: id })
+  await wait(5_000)
+  expect(await stored()).toEqual(['service.join', 'services.timeout'])
+  const { timers } = Registry.of({ engine: world.server.engine } as unknown as ServiceContext)
+  expect(timers.due(bucket.name, Date.now() + 10 * 60_000).map(({ id }) => id)).toContain('child')
 }, 15_000)
 
 test('a session marked: its services go with it in one event', async () => {

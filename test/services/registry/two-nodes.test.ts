@@ -2,6 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { BucketName } from '../../../core'
+import { PLACES } from '../../../services/registry/places'
 import { CouchServer } from '../../couchdb/server'
 import { startProcess } from '../../server/process'
 import { SYS_SECRET, openWorld } from '../../server/world'
@@ -73,6 +75,23 @@ test('the chain of tokens holds across nodes, and each death is told once', asyn
   expect(second).toEqual(first)
   const timeouts = first!.filter(({ type }) => type === 'service.timeout').map(({ payload }) => payload.id)
   expect([...timeouts].sort()).toEqual(['roamer', 'svc-0', 'svc-1', 'svc-2', 'svc-3', 'svc-4'])
+}, 30_000)
+
+test('what is made anew at the node that does not sweep is told dead in its new time', async () => {
+  const [one, two] = await clients()
+  await one.post('/services', { id: 'again', heartbeat_timeout: 120 })
+  await one.get('/services')
+  await wait(1_000)
+  expect((await two.delete('/services/again')).status).toBe(204)
+  expect((await two.post('/services', { id: 'again', heartbeat_timeout: 3 })).status).toBe(201)
+  await wait(5_000)
+  // Past the API, whose readers bury what has expired before they are answered.
+  const bucket = nodes[1]!.server.engine.bucket(BucketName.of('shared'))
+  const { items } = await bucket.entries(PLACES.events, { consistent: true })
+  const types = items.flatMap(({ version }) =>
+    (version.v as unknown as { events: { type: string }[] }).events.map(({ type }) => type),
+  )
+  expect(types).toEqual(['service.join', 'service.remove', 'service.join', 'service.timeout'])
 }, 30_000)
 
 test('when the node that sweeps is gone, the other one sweeps', async () => {
