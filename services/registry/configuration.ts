@@ -82,20 +82,25 @@ export class Configuration {
       if (before !== undefined) await this.#settle(bucket, id, version!, before)
       if (before?.removal !== undefined) continue
       if (before?.value === value) return
-      if (before === undefined) await this.quotas.admit(bucket, 'configuration_value')
-      await this.#time(bucket)
-      const stored: StoredValue = { value, old: before?.value ?? null, owes: await this.#debt(bucket) }
-      try {
+      const write = async (): Promise<StoredValue> => {
+        await this.#time(bucket)
+        const stored: StoredValue = { value, old: before?.value ?? null, owes: await this.#debt(bucket) }
         await bucket.put(address, stored as unknown as Json, {
           by,
           expect: before === undefined ? 'absent' : { n: version!.n },
         })
+        return stored
+      }
+      let stored: StoredValue
+      try {
+        stored = await (before === undefined
+          ? this.quotas.make(bucket, 'configuration_value', write)
+          : write())
       } catch (error) {
         if (!isKv4Error(error, 'version_conflict')) throw error
         continue
       }
       await this.#announce(bucket, id, stored)
-      if (before === undefined) this.quotas.added(bucket, 'configuration_value', 1)
       return
     }
   }
@@ -121,7 +126,7 @@ export class Configuration {
         if (!isKv4Error(error, 'version_conflict')) throw error
         continue
       }
-      this.quotas.added(bucket, 'configuration_value', -1)
+      this.quotas.removed(bucket, 'configuration_value')
       return
     }
   }

@@ -9,9 +9,12 @@ export type Resource = (typeof RESOURCES)[number]
 export interface Rate {
   /** Requests within the window. */
   readonly limit: number
-  /** Seconds. */
+  /** Seconds, at most MAX_WINDOW. */
   readonly window: number
 }
+
+/** Seconds: 24 days. The limiter forgets by a timer, and none of Node's waits for 25. */
+export const MAX_WINDOW = 24 * 24 * 3600
 
 export interface Limits {
   readonly resource: Readonly<Record<Resource, number>>
@@ -37,15 +40,22 @@ export interface Usage extends Rate {
   readonly replyAfter: number
 }
 
-interface Count {
-  readonly n: number
-  readonly at: number
+/** How much of one resource an account has, as this node knows. */
+interface Tally {
+  /** What was there at the last count, and what this node has made and removed since. */
+  n: number
+  /** By the monotonic clock; `-Infinity`: never. */
+  countedAt: number
+  /** How many this node has made at all: two counts between which it grew have not seen the same. */
+  made: number
+  /** What is being made has its place already. */
+  readonly making: Set<Promise<unknown>>
 }
 
 // A count is this node's own; what other nodes add or remove shows when it is made anew.
 const RECOUNT_MS = 10_000
 const AT_ONCE = 1_000
-const MAX_COUNTS = 10_000
+const MAX_TALLIES = 10_000
 
 const PLACE_OF = {
   session: PLACES.sessions,
@@ -56,7 +66,7 @@ const PLACE_OF = {
 /** What an account may have, and how often it may ask. Limits lie in `$sys`; rates are counted per node. */
 export class Quotas {
   readonly #system: Bucket
-  readonly #counts = new Map<string, Count>()
+  readonly #tallies = new Map<string, Tally>()
   readonly #limiters = new Map<string, RateLimiterMemory>()
 
   constructor(
@@ -92,19 +102,36 @@ export class Quotas {
     return this.limits(bucket)
   }
 
-  /** @throws limit_reached when there is no room for one more */
-  async admit(bucket: Bucket, resource: Resource): Promise<void> {
+  /** Makes one more. @throws limit_reached when there is no room for it beside what is being made at the same time */
+  async make<Made>(bucket: Bucket, resource: Resource, work: () => Promise<Made>): Promise<Made> {
+    const tally = this.#tally(bucket, resource)
     const limit = (await this.limits(bucket.name)).resource[resource]
-    if ((await this.#count(bucket, resource, false)) < limit) return
-    await this.look(bucket)
-    if ((await this.#count(bucket, resource, true)) < limit) return
-    throw new Kv4Error('limit_reached', { fields: { resource, limit } })
+    const full = () => tally.n + tally.making.size >= limit
+    if (performance.now() - tally.countedAt >= RECOUNT_MS) await this.#count(bucket, resource, tally, false)
+    while (full()) {
+      // What is being made may come to nothing, or be counted twice.
+      await Promise.allSettled(tally.making)
+      await this.look(bucket)
+      const { made } = tally
+      await this.#count(bucket, resource, tally, true)
+      if (full() && tally.making.size === 0 && tally.made === made)
+        throw new Kv4Error('limit_reached', { fields: { resource, limit } })
+    }
+    // In the turn that found room: the next one to look finds it taken.
+    const making = work()
+    tally.making.add(making)
+    try {
+      const made = await making
+      tally.n++
+      tally.made++
+      return made
+    } finally {
+      tally.making.delete(making)
+    }
   }
 
-  added(bucket: Bucket, resource: Resource, change: number): void {
-    const name = `${bucket.name} ${resource}`
-    const count = this.#counts.get(name)
-    if (count !== undefined) this.#counts.set(name, { ...count, n: count.n + change })
+  removed(bucket: Bucket, resource: Resource): void {
+    this.#tally(bucket, resource).n--
   }
 
   /** Counts one request. @throws rate_limited with the seconds to wait; it carries the usage */
@@ -135,10 +162,18 @@ export class Quotas {
     return limiter
   }
 
-  async #count(bucket: Bucket, resource: Resource, anew: boolean): Promise<number> {
+  #tally(bucket: Bucket, resource: Resource): Tally {
     const name = `${bucket.name} ${resource}`
-    const known = this.#counts.get(name)
-    if (!anew && known !== undefined && performance.now() - known.at < RECOUNT_MS) return known.n
+    let tally = this.#tallies.get(name)
+    if (tally === undefined) {
+      if (this.#tallies.size >= MAX_TALLIES) this.#tallies.clear()
+      this.#tallies.set(name, (tally = { n: 0, countedAt: -Infinity, made: 0, making: new Set() }))
+    }
+    return tally
+  }
+
+  async #count(bucket: Bucket, resource: Resource, tally: Tally, anew: boolean): Promise<void> {
+    const { made } = tally
     let n = 0
     let after: Key | undefined
     do {
@@ -150,9 +185,9 @@ export class Quotas {
       n += page.items.length
       after = page.next
     } while (after !== undefined)
-    if (this.#counts.size >= MAX_COUNTS) this.#counts.clear()
-    this.#counts.set(name, { n, at: performance.now() })
-    return n
+    // Whether it saw what was made meanwhile is not known.
+    tally.n = n + tally.made - made
+    tally.countedAt = performance.now()
   }
 }
 

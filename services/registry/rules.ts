@@ -1,6 +1,6 @@
 import { Kv4Error } from '../../core'
 import type { LimitChanges } from './quotas'
-import { RESOURCES } from './quotas'
+import { MAX_WINDOW, RESOURCES } from './quotas'
 import type { NewService, ServiceChanges } from './services'
 import type { NewSession } from './sessions'
 import { TimeUuid } from './time-uuid'
@@ -151,7 +151,7 @@ export function configurationValue(body: unknown): string {
   return text('value', required(sentObject(body), 'value'), 1, 1024)
 }
 
-/** What `$sys` sets: whole numbers, 0 for none. */
+/** What `$sys` sets: whole numbers, 0 for none; the window in seconds. */
 export function limitChanges(body: unknown): LimitChanges {
   const { resource, rate } = sentObject(body)
   const most = 1_000_000_000
@@ -166,7 +166,7 @@ export function limitChanges(body: unknown): LimitChanges {
     ),
     rate: {
       ...(own(rates, 'limit') !== undefined && { limit: whole('limit', rates.limit, 1, most) }),
-      ...(own(rates, 'window') !== undefined && { window: whole('window', rates.window, 1, 30 * 24 * 3600) }),
+      ...(own(rates, 'window') !== undefined && { window: whole('window', rates.window, 1, MAX_WINDOW) }),
     },
   }
 }

@@ -44,10 +44,18 @@ export class Services {
    * @throws service_exists, limit_reached, not_found for a session that is not there
    */
   async create(bucket: Bucket, by: string, service: NewService): Promise<string | undefined> {
-    const { id, tags = [], metadata = {}, session_id, heartbeat_timeout } = service
+    const { id, session_id } = service
     if ((await this.leases.service(bucket, id)) !== undefined) throw exists(id)
     const session = session_id === undefined ? undefined : await this.#requireSession(bucket, session_id)
-    await this.quotas.admit(bucket, 'service')
+    return this.quotas.make(bucket, 'service', () => this.#make(bucket, by, service, session))
+  }
+
+  async #make(
+    bucket: Bucket,
+    by: string,
+    { id, tags = [], metadata = {}, session_id, heartbeat_timeout }: NewService,
+    session: Held<StoredSession> | undefined,
+  ): Promise<string | undefined> {
     const lease = session_id === undefined ? this.leases.grant(heartbeat_timeout!, null) : undefined
     await this.timers.add(bucket.name, 'service', id, session?.due ?? lease!.deadline)
     const stored: StoredService = {
@@ -68,7 +76,6 @@ export class Services {
         )
           throw noSession(session_id)
         await this.leases.announce(bucket, id, stored)
-        this.quotas.added(bucket, 'service', 1)
         const { owes: _, ...settled } = stored
         // Nobody may be told twice, so an entry that no heartbeat rewrites is settled here.
         if (session_id !== undefined) await this.leases.rewrite(bucket, serviceAddress(id), settled, version)
@@ -137,7 +144,7 @@ export class Services {
       if (held === undefined) throw absent(id)
       if (await this.leases.killService(bucket, id, held, 'service.remove')) break
     }
-    this.quotas.added(bucket, 'service', -1)
+    this.quotas.removed(bucket, 'service')
   }
 
   /**

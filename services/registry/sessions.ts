@@ -33,19 +33,19 @@ export class Sessions {
   ) {}
 
   /** @throws limit_reached */
-  async create(
+  create(
     bucket: Bucket,
     by: string,
     { heartbeat_timeout, metadata = {} }: NewSession,
   ): Promise<{ readonly id: string; readonly token: string }> {
-    await this.quotas.admit(bucket, 'session')
-    const id = newId()
-    const lease = this.leases.grant(heartbeat_timeout, null)
-    await this.timers.add(bucket.name, 'session', id, lease.deadline)
-    const stored: StoredSession = { metadata, lease }
-    await bucket.put(sessionAddress(id), stored as unknown as Json, { by, expect: 'absent' })
-    this.quotas.added(bucket, 'session', 1)
-    return { id, token: lease.token }
+    return this.quotas.make(bucket, 'session', async () => {
+      const id = newId()
+      const lease = this.leases.grant(heartbeat_timeout, null)
+      await this.timers.add(bucket.name, 'session', id, lease.deadline)
+      const stored: StoredSession = { metadata, lease }
+      await bucket.put(sessionAddress(id), stored as unknown as Json, { by, expect: 'absent' })
+      return { id, token: lease.token }
+    })
   }
 
   /** The next token. @throws not_found, bad_token */

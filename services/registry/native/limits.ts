@@ -24,7 +24,7 @@ export function limits({ quotas }: Registry): readonly Route[] {
       at: '/limits',
       access: 'system',
       summary:
-        'Sets limits of the account `k` (`name` or `name#sub`): `v` is {resource: {session, service, configuration_value}, rate: {limit, window}}, any part of it.',
+        'Sets limits of the account `k` (`name` or `name#sub`): `v` is {resource: {session, service, configuration_value}, rate: {limit, window}}, any part of it; the window in seconds, to 24 days.',
       input: { body: EntryBody },
       async run({ body, principal }) {
         const bucket = namedBucket(keyOf(body))

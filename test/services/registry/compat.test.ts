@@ -633,6 +633,46 @@ describe('limits', () => {
   })
 })
 
+describe('limits under many requests at once', () => {
+  test('no more is made than there is room for, and what room there is is used', async () => {
+    const client = await account()
+    const limit = (resource: object) =>
+      ask(port, 'PUT', '/_reg/limits', { as: SYS, body: { k: client.user, v: { resource } } })
+    await limit({ service: 3, session: 2, configuration_value: 4 })
+    const many = <Made>(make: (i: number) => Promise<Made>) =>
+      Promise.all(Array.from({ length: 20 }, (_, i) => make(i)))
+    const statuses = (replies: readonly Reply[]) => replies.map(({ status }) => status).sort()
+    const services = await many((i) => client.post('/services', { id: `svc-${i}`, heartbeat_timeout: 60 }))
+    expect(statuses(services)).toEqual([...Array<number>(3).fill(201), ...Array<number>(17).fill(400)])
+    expect(fault(services.find(({ status }) => status === 400)!)[1]).toBe('limitReached')
+    const sessions = await many(() => client.post('/sessions', { heartbeat_timeout: 60 }))
+    expect(statuses(sessions)).toEqual([...Array<number>(2).fill(201), ...Array<number>(18).fill(400)])
+    const values = await many((i) => client.put(`/configuration/value-${i}`, { value: 'v' }))
+    expect(statuses(values)).toEqual([...Array<number>(4).fill(204), ...Array<number>(16).fill(400)])
+    // What fails gives its place back: of one id only one is made.
+    await limit({ service: 5 })
+    const same = await many(() => client.post('/services', { id: 'same', heartbeat_timeout: 60 }))
+    expect(statuses(same)).toEqual([201, ...Array<number>(19).fill(400)])
+    expect((await client.post('/services', { id: 'fifth', heartbeat_timeout: 60 })).status).toBe(201)
+    expect((await client.get('/services')).json.values).toHaveLength(5)
+  })
+
+  test('a window is no longer than it can be counted', async () => {
+    const client = await account()
+    const set = (window: number) =>
+      ask(port, 'PUT', '/_reg/limits', {
+        as: SYS,
+        body: { k: client.user, v: { rate: { limit: 2, window } } },
+      })
+    expect((await set(30 * 24 * 3600)).json.d).toMatchObject({ key: 'window' })
+    expect((await set(24 * 24 * 3600)).status).toBe(200)
+    for (const status of [200, 200, 400]) {
+      await wait(20)
+      expect((await client.get('/limits')).status).toBe(status)
+    }
+  })
+})
+
 describe('what attackers put where names belong', () => {
   test.each([
     '../kv4_$elena_data/x',
