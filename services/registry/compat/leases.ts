@@ -49,7 +49,7 @@ export function leaseEndpoints<Changes>(
         const id = idOf(text)
         const sent = heartbeatToken(await call.body())
         const token = await heartbeat(sent, () => all.heartbeat(bucket, login, id, sent))
-        return call.reply(200, { token }, [['Connection', 'keep-alive']])
+        return call.reply(200, { token })
       },
     },
   ]

@@ -238,7 +238,10 @@ describe('services that stand alone (G2)', () => {
     })
 
     const first = created.json.token
-    const beat = await client.post('/services/my-service.1/heartbeat', { token: first })
+    const beat = await client.call('POST', '/services/my-service.1/heartbeat', {
+      body: { token: first },
+      headers: { Connection: 'keep-alive' },
+    })
     expect(beat.status).toBe(200)
     expect(beat.headers.connection).toBe('keep-alive')
     expect(beat.json.token).toMatch(V1)
@@ -279,6 +282,23 @@ describe('services that stand alone (G2)', () => {
       tags: ['web', 'www'],
       metadata: { region: 'dfw' },
     })
+  })
+
+  test('a heartbeat ends the connection of a client that asks for it', async () => {
+    const client = await account()
+    const { json } = await client.post('/services', { id: 'closer', heartbeat_timeout: 30 })
+    const body = JSON.stringify(json)
+    const head = [
+      `POST /v1.0/${client.tenant}/services/closer/heartbeat HTTP/1.1`,
+      'Host: registry',
+      'Connection: close',
+      `X-Auth-Token: ${client.token}`,
+      `Content-Length: ${body.length}`,
+    ]
+    // What comes until the connection ends.
+    const said = await world.raw(head.join('\r\n') + '\r\n\r\n' + body)
+    expect(said).toMatch(/^HTTP\/1\.1 200 /)
+    expect(said.match(/^connection: .*$/gim)).toEqual(['Connection: close'])
   })
 
   test('an id that is taken, in the type that register() retries on', async () => {
