@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { setTimeout as wait } from 'node:timers/promises'
+import { configurationName } from '../services/registry/configuration-name'
 import { CliFailure, EXIT, type ExitCode } from './failure'
 import { all, ask, json, print, run, time, withDestination, type Options } from './service-command'
 import { printable, table } from './table'
@@ -174,13 +175,15 @@ function eventsCommand(end: (exit: ExitCode) => void): Command {
           let failures = 0
           for (;;)
             try {
-              const waits = follow && after !== undefined ? { wait: String(POLL_SECONDS) } : {}
-              const { envelope } = await ask(to, options, 'GET', '/_reg/events', {
-                after,
-                type,
-                limit: '1000',
-                ...waits,
-              })
+              const waits = follow && after !== undefined
+              const { envelope } = await ask(
+                to,
+                // An answer that waits for an event is not late.
+                waits ? { ...options, timeout: options.timeout + POLL_SECONDS } : options,
+                'GET',
+                '/_reg/events',
+                { after, type, limit: '1000', wait: waits ? String(POLL_SECONDS) : undefined },
+              )
               failures = 0
               for (const event of envelope['v'] as readonly Event[]) {
                 if (options.json === true) json(event)
@@ -206,12 +209,10 @@ function absolute(path: string): string {
   return path.startsWith('/') ? path : `/${path}`
 }
 
-/** The namespace is the path, the last part the key. */
+/** An id with a namespace begins with a slash, whether it is typed or not. */
 function split(id: string): { readonly path: string; readonly k: string } {
-  const slash = id.lastIndexOf('/')
-  return slash < 0
-    ? { path: '/_conf', k: id }
-    : { path: `/_conf${absolute(id.slice(0, slash))}`, k: id.slice(slash + 1) }
+  const { path, k } = configurationName(id.includes('/') ? absolute(id) : id)
+  return { path: `/_conf${path}`, k }
 }
 
 function liveness({ heartbeat_timeout, last_seen }: Partial<Service>): readonly string[] {

@@ -137,9 +137,9 @@ export class Events {
   }
 
   async #start(bucket: Bucket, start: EventStart): Promise<EventPosition> {
-    if (start.marker !== undefined) return this.#seek(bucket, start.marker, start.notBefore)
+    if (start.marker !== undefined) return this.#seek(bucket, 'marker', start.marker, start.notBefore)
     if (start.after !== undefined) {
-      const { exact, ...position } = await this.#seek(bucket, start.after)
+      const { exact, ...position } = await this.#seek(bucket, 'after', start.after)
       return exact ? { ...position, place: position.place + 1 } : position
     }
     return this.log.seekTime(bucket, this.clock.now() - RECENT_MS)
@@ -147,20 +147,21 @@ export class Events {
 
   async #seek(
     bucket: Bucket,
+    parameter: 'marker' | 'after',
     uuid: string,
     notBefore = 0,
   ): Promise<EventPosition & { readonly exact: boolean }> {
-    if (!TimeUuid.is(uuid)) throw refusal('form')
+    if (!TimeUuid.is(uuid)) throw refusal(parameter, 'form')
     const found = await this.log.seek(bucket, uuid.toLowerCase())
     if (found.exact) return found
     const time = TimeUuid.time(uuid)
-    if (time > this.clock.now()) throw refusal('future')
+    if (time > this.clock.now()) throw refusal(parameter, 'future')
     // In whole seconds: clients make markers of their own clocks.
-    if (time + 1000 < notBefore) throw refusal('past')
+    if (time + 1000 < notBefore) throw refusal(parameter, 'past')
     return found
   }
 }
 
-function refusal(reason: keyof typeof MARKER_REFUSALS): Kv4Error {
-  return new Kv4Error('bad_request', { fields: { parameter: 'marker', reason: MARKER_REFUSALS[reason] } })
+function refusal(parameter: string, reason: keyof typeof MARKER_REFUSALS): Kv4Error {
+  return new Kv4Error('bad_request', { fields: { parameter, reason: MARKER_REFUSALS[reason] } })
 }

@@ -68,6 +68,22 @@ test('conf sets, gets, lists, remembers, removes', async () => {
   expect([code, stderr]).toEqual([1, expect.stringContaining('kv4: not_found')])
 })
 
+test('conf takes each id that it lists', async () => {
+  const ids = ['/name', '/name//with/slashes', 'name']
+  for (const id of ids) await elena.ok(elena.put('/_conf', { k: id, v: `value of ${id}` }))
+  const listed = JSON.parse(await ok('conf', '--json')) as { id: string }[]
+  expect(listed.map(({ id }) => id)).toEqual(expect.arrayContaining(ids))
+  for (const id of ids) expect(await ok('conf', 'get', id)).toBe(`value of ${id}\n`)
+  await ok('conf', 'set', '/name', 'new')
+  await ok('conf', 'remove', '/name//with/slashes')
+  expect(JSON.parse(await ok('conf', '--json'))).toEqual(
+    expect.arrayContaining([
+      { id: '/name', value: 'new' },
+      { id: 'name', value: 'value of name' },
+    ]),
+  )
+})
+
 test('events, and events that go on', async () => {
   const all = (await ok('events', '--json'))
     .trimEnd()
@@ -85,3 +101,24 @@ test('events, and events that go on', async () => {
   running.child.kill('SIGTERM')
   await running.ended
 })
+
+test('events that go on wait for the next one, however short a wait for an answer is', async () => {
+  const last = (await ok('events', '--json')).trimEnd().split('\n').at(-1)!
+  const { id } = JSON.parse(last) as { id: string }
+  const running = kv4.start(['events', '--follow', '--after', id, '--timeout', '0.5'], env)
+  await wait(5_000)
+  await elena.put('/_conf', { k: 'patient', v: 'one' })
+  await wait(1_000)
+  expect(running.stdout()).toContain('patient: (none) → one')
+  running.child.kill('SIGTERM')
+  await running.ended
+}, 15_000)
+
+test('events that go on end when nobody reads them any more', async () => {
+  const running = kv4.start(['events', '--follow'], env)
+  await new Promise((resolve) => running.child.stdout!.once('data', resolve))
+  running.child.stdout!.destroy()
+  await elena.put('/_conf', { k: 'unread', v: 'one' })
+  const { code, stderr } = await running.ended
+  expect([code, stderr]).toEqual([0, ''])
+}, 15_000)

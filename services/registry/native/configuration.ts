@@ -6,24 +6,12 @@ import type { Route } from '../../module'
 import { PAGING, VALUES_LIMIT } from '../../paging'
 import { Depth, Flag } from '../../parameters'
 import { configurationText } from '../configuration'
+import { configurationId, configurationName } from '../configuration-name'
 import { PLACES } from '../places'
 import type { Registry } from '../registry'
 import { configurationValue, invalidParameter, isConfigurationId, isNamespace } from '../rules'
 import { EntryBody, keyOf } from './entry'
 import { pageOf, pageReply } from './page'
-
-/** The namespace is the path, the name is `k`: `/_conf/production/cassandra?k=listen_ip`. */
-function idOf(path: Path, k: string): string {
-  const id = path === Path.root ? k : `${path}/${k}`
-  if (!isConfigurationId(id) || id.endsWith('/')) throw invalidParameter('k')
-  return id
-}
-
-/** `/production/cassandra` and `listen_ip` of the id that both make. */
-function namedConfiguration({ key: id }: Address): { readonly path: string; readonly k: string } {
-  const end = id.lastIndexOf('/')
-  return { path: end <= 0 ? '/' : id.slice(0, end), k: id.slice(end + 1) }
-}
 
 function shownConfiguration(_address: Address, { v }: { readonly v: Json }): Json | undefined {
   return configurationText(v)
@@ -38,7 +26,7 @@ export function configuration({ configuration: all }: Registry): readonly Route[
       input: { body: EntryBody },
       async run({ bucket, path, principal, body }) {
         if (body.v === undefined) throw new Kv4Error('value_missing')
-        const id = idOf(path, keyOf(body))
+        const id = configurationId(path, keyOf(body))
         await all.put(bucket, principal.login, id, configurationValue({ value: body.v }))
         return { id, value: body.v as string }
       },
@@ -66,10 +54,10 @@ export function configuration({ configuration: all }: Registry): readonly Route[
         const within = (id: string) => Path.segments(Path.parse(id.slice(prefix.length))).length - 1
         return {
           ...PLACES.configuration,
-          key: k === undefined ? null : Key.parse(idOf(path, k)),
+          key: k === undefined ? null : Key.parse(configurationId(path, k)),
           depth: 0,
           only: ({ key }) => key.startsWith(prefix) && (depth === undefined || within(key) <= depth),
-          named: namedConfiguration,
+          named: ({ key }) => configurationName(key),
           show: shownConfiguration,
         }
       },
@@ -81,7 +69,7 @@ export function configuration({ configuration: all }: Registry): readonly Route[
           const page = await all.list(bucket, { prefix, ...pageOf(query, isConfigurationId) })
           return pageReply({ ...page, items: page.items.map((item): JsonObject => ({ ...item })) })
         }
-        const id = idOf(path, k)
+        const id = configurationId(path, k)
         if (query.time_series === true) {
           const before = after === undefined ? undefined : VersionTag.parse(after)
           if (after !== undefined && before === undefined) throw new Kv4Error('bad_cursor')
@@ -104,7 +92,7 @@ export function configuration({ configuration: all }: Registry): readonly Route[
       summary: 'Removes the value `k` of the namespace (the path); answers 1. Its history stays.',
       input: { query: z.object({ k: z.string().optional() }) },
       async run({ bucket, path, query, principal }) {
-        await all.remove(bucket, principal.login, idOf(path, keyOf(query)))
+        await all.remove(bucket, principal.login, configurationId(path, keyOf(query)))
         return 1
       },
     }),

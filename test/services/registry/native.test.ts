@@ -103,6 +103,36 @@ test('configuration has namespaces and its history', async () => {
   expect((await client.native('GET', one)).status).toBe(404)
 })
 
+test('a configuration value has one name, whatever slashes its id has', async () => {
+  const client = await account()
+  await client.login()
+  const ids = ['/abc', '/abc//def', '/abc/def', 'abc']
+  for (const id of ids) expect((await client.put(`/configuration/${id}`, { value: id })).status).toBe(204)
+  const listed = (await client.native('GET', '/_conf')).json.v as { id: string }[]
+  expect(listed.map(({ id }) => id)).toEqual(ids)
+  const names = ['/_conf?k=/abc', '/_conf?k=/abc//def', '/_conf/abc?k=def', '/_conf?k=abc']
+  for (const [i, name] of names.entries()) expect((await client.native('GET', name)).json.v).toBe(ids[i])
+  // A path that is denied must not be reached by another one.
+  for (const other of ['/_conf?k=/abc/def', '/_conf/abc?k=/def', '/_conf?k=abc/def']) {
+    const { status, json } = await client.native('GET', other)
+    expect([status, json.v, json.d.parameter]).toEqual([400, 'bad_request', 'k'])
+  }
+  // A watcher is told the same names.
+  const watch = await openStream(client, '/_conf?watch=1&since=0')
+  let text = ''
+  for await (const chunk of watch.setEncoding('utf8')) {
+    text += chunk as string
+    if (text.split('"k":').length > ids.length) break
+  }
+  const told = [...text.matchAll(/"path":"([^"]*)","k":"([^"]*)"/g)].map(([, path, k]) => [path, k])
+  expect(told).toEqual([
+    ['/', '/abc'],
+    ['/', '/abc//def'],
+    ['/abc', 'def'],
+    ['/', 'abc'],
+  ])
+})
+
 test('a long poll answers when something happens, from where its reader was', async () => {
   const client = await account()
   await client.native('PUT', '/_conf', { k: 'one', v: '1' })
@@ -122,7 +152,12 @@ test('a long poll answers when something happens, from where its reader was', as
     v: Event[]
   }
   expect(typed.v).toEqual([])
-  expect((await client.native('GET', '/_reg/events?marker=x')).json).toMatchObject({ v: 'bad_request' })
+  for (const parameter of ['marker', 'after'])
+    expect((await client.native('GET', `/_reg/events?${parameter}=x`)).json).toEqual({
+      v: 'bad_request',
+      s: 'error',
+      d: { parameter, reason: 'Invalid UUID' },
+    })
 })
 
 function openStream(client: RegistryClient, path: string, lastEventId?: string): Promise<IncomingMessage> {
