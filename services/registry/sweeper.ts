@@ -65,17 +65,20 @@ export class Sweeper {
 
   async #sweep(): Promise<void> {
     await this.pulse.tick()
+    const failures: unknown[] = []
     for (const name of this.timers.buckets()) {
-      if (this.#stopped || !this.pulse.leads) return
+      if (this.#stopped || !this.pulse.leads) break
       const due = this.timers.due(name, this.clock.now() - GRACE_MS)
       if (due.length === 0) continue
       try {
         await this.#goOver(this.engine.bucket(name), due, GRACE_MS)
       } catch (error) {
-        if (!isKv4Error(error, 'bucket_not_found')) throw error
-        await this.timers.dropped(name)
+        // What is wrong with one account is no reason to keep the dead of others alive.
+        if (isKv4Error(error, 'bucket_not_found')) await this.timers.dropped(name)
+        else failures.push(error)
       }
     }
+    if (failures.length > 0) throw failures[0]
   }
 
   async #goOver(bucket: Bucket, timers: readonly Timer[], grace: number): Promise<void> {

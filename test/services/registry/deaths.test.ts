@@ -148,6 +148,21 @@ test('a service that its session took along is looked at again, so that its time
   expect(timers.due(bucket.name, Date.now() + 10 * 60_000).map(({ id }) => id)).toContain('child')
 }, 15_000)
 
+test('an account that cannot be looked after keeps no other account’s dead alive', async () => {
+  const timer = { layer: TIMER_LAYER, path: Path.parse(bucket.name), key: Key.parse('service broken') }
+  const broken = bucket
+  const address = { ...PLACES.services, key: Key.parse('broken') }
+  await broken.put(address, { tags: [] }, { by: '$sys' })
+  await world.server.engine.bucket(BucketName.system).put(timer, 0, { by: '$sys' })
+  // Looked after later than the one that is broken.
+  client = await newAccount(world.server.port, `half-${++names}`)
+  bucket = world.server.engine.bucket(BucketName.of(client.user))
+  await client.native('PUT', '/_reg/services', { k: 'mortal', v: { heartbeat_timeout: 3 } })
+  await wait(5_000)
+  expect(await stored()).toEqual(['service.join', 'service.timeout'])
+  await broken.remove(address, { by: '$sys' })
+}, 15_000)
+
 test('a session marked: its services go with it in one event', async () => {
   const { headers } = await client.post('/sessions', { heartbeat_timeout: 60 })
   const id = headers.location!.split('/').at(-1)!
