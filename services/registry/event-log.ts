@@ -262,7 +262,28 @@ export class EventLog {
     }
   }
 
-  #feed(bucket: Bucket): Promise<Feed> {
+  async #feed(bucket: Bucket): Promise<Feed> {
+    for (;;) {
+      const found = this.#found(bucket)
+      const feed = await found
+      if (await this.#isOf(bucket, feed)) return feed
+      if (this.#feeds.get(bucket.name) === found) this.#feeds.delete(bucket.name)
+    }
+  }
+
+  /** false: the account was deleted and made anew since, and has another feed. */
+  async #isOf(bucket: Bucket, { head, lastTicks }: Feed): Promise<boolean> {
+    // Of what is that old nothing is left to compare.
+    if (head === 0 || TimeUuid.ms(lastTicks) + TTL_MS <= this.clock.now()) return true
+    for (const consistent of [false, true]) {
+      const version = await bucket.get({ ...PLACES.events, key: keyOf(head) }, { consistent })
+      const last = version && storedEvents(version).at(-1)
+      if (last !== undefined && TimeUuid.ticks(last.id) === lastTicks) return true
+    }
+    return false
+  }
+
+  #found(bucket: Bucket): Promise<Feed> {
     let feed = this.#feeds.get(bucket.name)
     if (feed === undefined) {
       feed = this.#find(bucket)

@@ -6,9 +6,9 @@ import { BucketName } from '../../../core'
 import { PLACES } from '../../../services/registry/places'
 import { CouchServer } from '../../couchdb/server'
 import { startProcess } from '../../server/process'
-import { SYS_SECRET, openWorld } from '../../server/world'
+import { SYS_SECRET, ask, openWorld } from '../../server/world'
 import type { World } from '../../server/world'
-import { RegistryClient, newAccount } from './world'
+import { RegistryClient, SYS, newAccount } from './world'
 
 /** Two nodes of the platform over one CouchDB. */
 
@@ -93,6 +93,43 @@ test('what is made anew at the node that does not sweep is told dead in its new 
   )
   expect(types).toEqual(['service.join', 'service.remove', 'service.join', 'service.timeout'])
 }, 30_000)
+
+test('an account that is made anew begins a feed of its own, at every node', async () => {
+  const [one, two] = await clients()
+  await two.put('/configuration/first', { value: 'old' })
+  for (let i = 0; i < 4; i++) await one.put('/configuration/first', { value: String(i) })
+  const gone = await ask(one.port, 'DELETE', '/_acc/accounts?k=shared', { as: SYS })
+  expect(gone.status).toBe(200)
+  const again = await newAccount(one.port, 'shared')
+  await again.login()
+  const other = new RegistryClient(two.port, again.user, again.secret)
+  other.token = again.token
+  other.tenant = again.tenant
+  const ids: string[] = []
+  for (const [i, client] of [again, other, again, other].entries()) {
+    const id = `value-${i}`
+    for (
+      let tries = 0;
+      (await client.put(`/configuration/${id}`, { value: 'new' })).status !== 204;
+      tries++
+    ) {
+      // The other node may hear of the end a moment later.
+      if (tries > 50) throw new Error('the account is not known')
+      await wait(100)
+    }
+    ids.push(id)
+    // Read at the other node, which hears of it with the feed; what it read before stays where it is.
+    let told: string[] = []
+    for (let tries = 0; told.length < ids.length && tries < 50; tries++) {
+      await wait(100)
+      const values = (await again.get('/events')).json.values as {
+        payload: { configuration_value_id: string }
+      }[]
+      told = values.map(({ payload }) => payload.configuration_value_id)
+    }
+    expect(told).toEqual(ids)
+  }
+}, 40_000)
 
 test('when the node that sweeps is gone, the other one sweeps', async () => {
   const [, two] = await clients()
