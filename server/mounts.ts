@@ -144,7 +144,8 @@ function checkRoute(mount: Mount, route: MountRoute): void {
 
 /** HEAD is answered by what answers GET, unless a route names it. */
 function answers(route: MountRoute, method: string): boolean {
-  return route.methods.includes(method) || (method === 'HEAD' && route.methods.includes('GET'))
+  const { methods } = route
+  return methods.includes(method) || methods.includes('*') || (method === 'HEAD' && methods.includes('GET'))
 }
 
 async function answer(mount: Mount, request: BoundMountRequest): Promise<MountReply> {

@@ -21,6 +21,7 @@ export interface Mount {
 }
 
 export interface MountRoute {
+  /** `*`: every one. */
   readonly methods: readonly string[]
   /** Against `rawPath`; groups are handed to `run`. */
   readonly pattern: RegExp

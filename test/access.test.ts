@@ -357,6 +357,7 @@ describe('the registry at /v1.0', () => {
     ['PUT', '/configuration/nobody-there'],
     ['DELETE', '/configuration/nobody-there'],
     ['PATCH', '/unknown'],
+    ['PROPFIND', '/services'],
   ]
   interface Access {
     readonly token: { readonly id: string; readonly tenant: { readonly id: string } }
@@ -385,7 +386,7 @@ describe('the registry at /v1.0', () => {
       expect([
         pattern.source,
         ['/v2.0/tokens', ...SAMPLES.map(([, at]) => `/v1.0/1${at}`)].some((at) => pattern.test(at)) &&
-          (methods.length > 1 || methods[0] === 'POST' || SAMPLES.some(([method]) => method === methods[0])),
+          (methods[0] === '*' || methods[0] === 'POST' || SAMPLES.some(([method]) => method === methods[0])),
       ]).toEqual([pattern.source, true])
   })
 

@@ -15,7 +15,6 @@ import { sessionRoutes } from './sessions'
 
 /** A body of this many bytes is too many: contract §3. */
 const TOO_LARGE = 5000
-const ANY_METHOD = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 
 function platformRoutes({ quotas, events }: Registry): readonly Endpoint[] {
   return [
@@ -80,7 +79,7 @@ export function registryMount(context: ServiceContext): Mount {
       ...identity(registry),
       ...routes,
       {
-        methods: ANY_METHOD,
+        methods: ['*'],
         pattern: /^\/v1\.0(?:\/(\d+))?(?:\/.*)?$/,
         access: 'public',
         summary: 'Everything else is not found, once it is known who asks.',

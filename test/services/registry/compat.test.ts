@@ -173,13 +173,17 @@ describe('every reply', () => {
       ['DELETE', '/services'],
       ['DELETE', '/sessions/seABCDEFGH'],
       ['PATCH', '/services/abc'],
-    ] as const)
+      ['PROPFIND', '/services'],
+    ] as const) {
       expect(fault(await client.call(method, path))).toEqual([
         404,
         'notFoundError',
         'The page cannot be found.',
         { requested_path: `/v1.0/${client.tenant}${path}` },
       ])
+      // Who asks comes first.
+      expect((await ask(port, method, `/v1.0/${client.tenant}${path}`)).status).toBe(401)
+    }
   })
 
   test('judges bodies: type, form, size, encoding', async () => {
