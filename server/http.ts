@@ -32,7 +32,7 @@ import type { Log } from './log'
 import type { Mounts } from './mounts'
 import { OpenStreams } from './open-streams'
 import { Outbox } from './outbox'
-import { CallerGone, readRequestBody } from './request-body'
+import { CallerGone, leavesBody, readRequestBody } from './request-body'
 import { requestId } from './request-id'
 import { parseRequestTarget } from './request-target'
 import type { Standing } from './standing'
@@ -120,7 +120,7 @@ export function createHttp({
     sendAnswer(outbox, response, status, text, {
       requestId: request.exchange.id,
       crossOrigin: request.headers.origin !== undefined,
-      last: draining || status === 413,
+      last: draining || leavesBody(request),
       ...(headers === undefined ? {} : { headers }),
     })
   }
@@ -387,7 +387,13 @@ function logRequest(request: ChainRequest, response: Response, log: Log): void {
   })
 }
 
-/** Answers what is not HTTP, or too slow, or too large a head: there is no request object to answer through. */
+/** How long a connection that was refused stays open for its answer to be read. */
+const LINGER_MS = 1_000
+
+/**
+ * Answers what is not HTTP, or too slow, or too large a head: there is no request object to answer through. The
+ * connection ends whether or not the other side ends it too.
+ */
 function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
@@ -404,4 +410,5 @@ function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
     `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(text)}\r\n` +
       `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${text}`,
   )
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

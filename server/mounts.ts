@@ -12,7 +12,7 @@ import type { MountLogin } from './config'
 import type { Log } from './log'
 import type { OpenStreams } from './open-streams'
 import type { Outbox } from './outbox'
-import { CallerGone, MAX_BODY_BYTES, readRawBody } from './request-body'
+import { CallerGone, MAX_BODY_BYTES, leavesBody, readRawBody } from './request-body'
 import { statusOf } from './status'
 import { parseStrictJson } from './strict-json'
 
@@ -119,7 +119,8 @@ export function bindMounts({
         tell(error, mount, requestId, log)
         reply = mount.refuse(error, asked)
       }
-      await send(request, response, reply, { last: last || reply.status === 413, streams, outbox })
+      const ends = last || leavesBody(request, mount.maxBody ?? MAX_BODY_BYTES)
+      await send(request, response, reply, { last: ends, streams, outbox })
     } catch (error) {
       // Only when `refuse` itself, or a stream, failed: there is no other form to say it in.
       log.error({ requestId, mount: mount.name, err: error }, 'an answer could not be given')

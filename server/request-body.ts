@@ -49,6 +49,16 @@ export async function readRawBody(
   return collect(request, declared === undefined ? undefined : Number(declared), limit)
 }
 
+/**
+ * More of a body is to come than may be read: the answer has to end the connection, as node would read on for as long as
+ * somebody sends.
+ */
+export function leavesBody({ complete, headers }: IncomingMessage, limit = MAX_BODY_BYTES): boolean {
+  if (complete) return false
+  const declared = headers['content-length']
+  return declared === undefined ? headers['transfer-encoding'] !== undefined : Number(declared) > limit
+}
+
 function isJson(type: string | undefined): boolean {
   return type === undefined || type === 'application/json' || JSON_TYPE.test(type)
 }

@@ -1,4 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { connect } from 'node:net'
+import type { Socket } from 'node:net'
 import { CATALOGUE } from '../../core'
 import type { ErrorCode } from '../../core'
 import { statusOf } from '../../server/status'
@@ -299,6 +301,31 @@ describe('requests', () => {
     expect(chunked).toContain('body_too_large')
   })
 
+  describe.each(['rest', 'always200'])('a body without an end is not read, under KV4_STATUS=%s,', (mode) => {
+    let other: World
+    beforeAll(async () => {
+      other = await openWorld({ KV4_STATUS: mode }, { services: [probe] })
+    })
+    afterAll(() => other.close())
+
+    test.each([
+      ['where nobody is let in', 'PUT /_probe', 401],
+      ['where it is too large', `PUT /_probe HTTP/1.1\r\nAuthorization: ${basic(sys)}`, 413],
+      ['where the route takes none', `DELETE /_probe HTTP/1.1\r\nAuthorization: ${basic(sys)}`, 200],
+      ['where there is no such service', 'PUT /nothing', 404],
+    ])('%s', async (_title, line, status) => {
+      const head = line.includes('\r\n') ? line : `${line} HTTP/1.1`
+      for (const [length, piece] of [
+        ['Content-Length: 1000000000000', 'x'.repeat(65_536)],
+        ['Transfer-Encoding: chunked', `10000\r\n${'x'.repeat(65_536)}\r\n`],
+      ] as const) {
+        const text = await sendForever(other.server.port, `${head}\r\nHost: x\r\n${length}\r\n\r\n`, piece)
+        expect(text).toMatch(new RegExp(`^HTTP/1.1 ${mode === 'rest' ? status : 200} `))
+        expect(text).toContain('\r\nConnection: close\r\n')
+      }
+    })
+  })
+
   test('a body in pieces is put together', async () => {
     const body = '{"text":"é' + 'x'.repeat(70_000) + '"}'
     const bytes = Buffer.from(body)
@@ -369,6 +396,21 @@ describe('bytes that are not a request', () => {
     expect(await world.raw(bytes)).toMatch(expected)
     expect((await ask('GET', '/healthz')).status).toBe(200)
   })
+
+  test('do not hold the connection, though the other side does not end it', async () => {
+    const accepted = new Promise<Socket>((resolve) => {
+      const hear = (message: unknown) => {
+        unsubscribe('net.server.socket', hear)
+        resolve((message as { readonly socket: Socket }).socket)
+      }
+      subscribe('net.server.socket', hear)
+    })
+    const socket = connect({ port: world.server.port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.resume().write('hello\r\n\r\n')
+    const other = await accepted
+    await until(() => other.destroyed)
+    socket.destroy()
+  })
 })
 
 describe('access', () => {
@@ -414,6 +456,21 @@ async function rawPut(headers: string, body: string): Promise<{ headers: string;
   )
   const [head = '', rest = ''] = text.split('\r\n\r\n')
   return { headers: head, body: rest }
+}
+
+/** Goes on sending, whatever is answered, until the connection is closed; what was answered. */
+async function sendForever(port: number, head: string, piece: string): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  let text = ''
+  socket.on('data', (chunk) => (text += chunk.toString('latin1')))
+  socket.on('error', () => undefined)
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  socket.write(head)
+  // Behind the reads of each turn, so that what came before the end is not lost to a write that finds it.
+  const sending = setInterval(() => setImmediate(() => socket.write(piece)), 5)
+  await closed
+  clearInterval(sending)
+  return text
 }
 
 async function until(condition: () => boolean): Promise<void> {
