@@ -177,7 +177,7 @@ function answerAsRequest(server: Server, request: IncomingMessage, socket: Socke
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   response.assignSocket(socket)
-  response.once('finish', () => socket.end())
+  response.once('finish', () => socket.end(() => socket.destroy()))
   server.emit('request', request, response)
 }
 

@@ -397,7 +397,10 @@ describe('bytes that are not a request', () => {
     expect((await ask('GET', '/healthz')).status).toBe(200)
   })
 
-  test('do not hold the connection, though the other side does not end it', async () => {
+  test.each([
+    ['no HTTP', 'hello\r\n\r\n'],
+    ['HTTP/2', 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'],
+  ])('do not hold the connection, though the other side does not end it: %s', async (_title, bytes) => {
     const accepted = new Promise<Socket>((resolve) => {
       const hear = (message: unknown) => {
         unsubscribe('net.server.socket', hear)
@@ -406,7 +409,7 @@ describe('bytes that are not a request', () => {
       subscribe('net.server.socket', hear)
     })
     const socket = connect({ port: world.server.port, host: '127.0.0.1', allowHalfOpen: true })
-    socket.resume().write('hello\r\n\r\n')
+    socket.resume().write(bytes)
     const other = await accepted
     await until(() => other.destroyed)
     socket.destroy()
