@@ -410,9 +410,12 @@ describe('bytes that are not a request', () => {
     })
     const socket = connect({ port: world.server.port, host: '127.0.0.1', allowHalfOpen: true })
     socket.resume().write(bytes)
-    const other = await accepted
-    await until(() => other.destroyed)
-    socket.destroy()
+    try {
+      const other = await accepted
+      await until(() => other.destroyed)
+    } finally {
+      socket.destroy()
+    }
   })
 })
 

@@ -7,6 +7,8 @@ import { Ids } from './ids'
 import type { CouchLog } from './log'
 
 const MOST_ATTEMPTS = 20
+/** Versions in one request: each may have 1 MiB. */
+const AT_ONCE = 20
 
 /**
  * In a cluster two nodes of CouchDB can each let in a version under the same id while they do not hear each other, and
@@ -60,16 +62,12 @@ export class ConflictMender {
   }
 
   async #append(address: Address, lost: number, hidden: VersionDocument): Promise<void> {
+    const kept = new Kept(this.database, address, lost)
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const { start, end } = Ids.versions(address, lost - 1)
-      const [rows] = await this.database.queryDocs<VersionDocument>([
-        { startkey: start, endkey: end, include_docs: true },
-      ])
-      // The winner of the number, and what was written since.
-      const kept = rows!.flatMap(({ doc }) => (doc ? [doc] : []))
-      if (kept.some(({ w }) => w !== undefined && w === hidden.w)) return
+      await kept.read((document) => document.w !== undefined && document.w === hidden.w)
+      if (kept.matched) return
       const [head] = await this.heads.read([{ address, kind: 'versioned' }])
-      if (head === undefined || head.version.n !== (kept.at(-1)?.n ?? lost)) continue
+      if (head === undefined || head.version.n !== kept.last) continue
       const appended = follow(head.version, versionOf(hidden), Date.now())
       if (appended === undefined) return
       const documents = [
@@ -90,6 +88,43 @@ export class ConflictMender {
   }
 }
 
+/** The winner of a number that was fought for, and what was written since: read in pages, of which one is in memory. */
+class Kept {
+  /** A version was found that `read` was asked for. */
+  matched = false
+  /** The number of the latest; of the winner's while none was read. */
+  last: number
+  count = 0
+  /** By the time of its writing; of the same instant the latest. */
+  newest: VersionDocument | undefined
+
+  constructor(
+    private readonly database: CouchDatabase,
+    private readonly address: Address,
+    lost: number,
+  ) {
+    this.last = lost
+  }
+
+  /** Reads what was not read yet; versions never change. */
+  async read(matches: (document: VersionDocument) => boolean): Promise<void> {
+    for (;;) {
+      const { start, end } = Ids.versions(this.address, this.count === 0 ? this.last - 1 : this.last)
+      const [rows] = await this.database.queryDocs<VersionDocument>([
+        { startkey: start, endkey: end, limit: AT_ONCE, include_docs: true },
+      ])
+      for (const { doc } of rows!) {
+        if (!doc) continue
+        this.count++
+        this.last = doc.n
+        this.matched ||= matches(doc)
+        if (this.newest === undefined || writtenAt(doc) >= writtenAt(this.newest)) this.newest = doc
+      }
+      if (rows!.length < AT_ONCE) return
+    }
+  }
+}
+
 /** `hidden` as the version behind `head`; undefined: a deletion of what is deleted. */
 function follow(head: Version, hidden: Version, now: number): Version | undefined {
   const absent = head.op === 'delete'
@@ -101,16 +136,13 @@ function follow(head: Version, hidden: Version, now: number): Version | undefine
 /** The newest of what was there, behind what was appended; nothing if that is the newest itself. */
 function restored(
   address: Address,
-  kept: readonly VersionDocument[],
+  { newest, count }: Kept,
   hidden: VersionDocument,
   appended: Version,
 ): readonly VersionDocument[] {
-  let newest: VersionDocument | undefined
-  for (const document of kept)
-    if (newest === undefined || writtenAt(document) >= writtenAt(newest)) newest = document
   if (newest === undefined || writtenAt(newest) < writtenAt(hidden)) return []
   // Of the same instant: what came behind the number that they fought for has seen its winner.
-  if (writtenAt(newest) === writtenAt(hidden) && kept.length === 1) return []
+  if (writtenAt(newest) === writtenAt(hidden) && count === 1) return []
   const again = follow(appended, versionOf(newest), appended.at)
   if (again === undefined) return []
   const w = `${newest.w ?? ''}r${again.n}`

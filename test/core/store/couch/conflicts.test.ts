@@ -2,6 +2,7 @@ import type { BucketName, Version } from '../../../../core'
 import { Ids } from '../../../../core/store/couch/ids'
 import { openCouchStore } from '../../../../core/store/couch/open-couch-store'
 import type { BucketStore, Store } from '../../../../core/store/store'
+import { FaultProxy, type Passing } from '../../../couchdb/fault-proxy'
 import { TARGETS, type Target, couch, randomBucket } from '../../../couchdb/targets'
 import { address, put, store as storeAll, version } from '../contract/writes'
 
@@ -13,15 +14,18 @@ interface Doc {
 
 describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) => {
   let target: Target
+  let proxy: FaultProxy
   const stores: Store[] = []
   let name: BucketName
 
   beforeAll(async () => {
     target = await start()
-    for (const node of ['a', 'b']) stores.push(await openCouchStore({ url: target.url, node }))
+    proxy = await FaultProxy.start(target.url)
+    for (const node of ['a', 'b']) stores.push(await openCouchStore({ url: proxy.url, node }))
   })
   afterAll(async () => {
     for (const store of stores) await store.close()
+    await proxy.close()
     await target.stop()
   })
   beforeEach(async () => {
@@ -75,7 +79,7 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
       await new Promise((resolve) => setTimeout(resolve, 50))
       if ((await documents()).every(({ _conflicts }) => _conflicts === undefined)) break
     }
-    const versions = await buckets[0]!.versions(at, { order: 'oldest', limit: 20 })
+    const versions = await buckets[0]!.versions(at, { order: 'oldest', limit: 50 })
     stop.abort()
     await Promise.all(following)
     for (const bucket of buckets) await bucket.close()
@@ -131,6 +135,27 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
       await branch(version(1, `hidden at ${hidden}`, { at: hidden }))
     })
     expect(versions.map(({ v }) => v)).toEqual(expected)
+  })
+
+  test('what was written since is read in pages, however much it is', async () => {
+    const times = Array.from({ length: 45 }, (_, i) => (i === 25 ? 1_000 : i))
+    const isOfHistory = ({ body }: Passing) =>
+      body.includes('"startkey":"v!') && body.includes('include_docs')
+    proxy.passed.length = 0
+    const versions = await mended(async (bucket) => {
+      await storeAll(bucket, [put(at, version(1, 'at 0', { at: 0 }))])
+      for (const [i, time] of times.entries())
+        if (i > 0) await storeAll(bucket, [put(at, version(i + 1, `at ${time}`, { at: time }))])
+      await branch(version(1, 'hidden at 500', { at: 500 }))
+    })
+    expect(versions.length).toBe(47)
+    expect(versions.slice(-3).map(({ v }) => v)).toEqual(['at 44', 'hidden at 500', 'at 1000'])
+    const queries = proxy.passed.filter(isOfHistory).flatMap(({ body }) => {
+      const { queries: asked } = JSON.parse(body) as { queries: readonly { readonly limit?: number }[] }
+      return asked
+    })
+    expect(queries.length).toBeGreaterThan(2)
+    for (const { limit = Infinity } of queries) expect(limit).toBeLessThanOrEqual(50)
   })
 
   test('a removal is as new as it is', async () => {
