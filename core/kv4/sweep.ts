@@ -12,7 +12,7 @@ import { removeEntry } from './secondary'
 export const SWEEPER = '$sys'
 
 const AT_ONCE = 500
-// Other nodes' clocks may be behind, so a sweep looks back a little further than the last one came.
+// Other nodes' clocks may be behind: who has not heard of their entries looks back a little further than the last one came.
 const OVERLAP_MS = 5 * 60_000
 const PROGRESS: Address = { layer: Layer.internal('sweep'), path: Path.root, key: Key.parse('upTo') }
 
@@ -35,8 +35,9 @@ export async function sweepLapsed(bucket: OpenBucket, now: number): Promise<void
     if (last > from) from = last
     else limit *= 2
   }
-  bucket.sweptUpTo = now - OVERLAP_MS
-  if (swept >= AT_ONCE) await writeProgress(bucket, bucket.sweptUpTo)
+  // What was heard of meanwhile may lapse before `now` and came too late for the rows.
+  bucket.sweptUpTo = Math.min(now, bucket.nextLapse - 1)
+  if (swept >= AT_ONCE) await writeProgress(bucket, now - OVERLAP_MS)
   const [next] = await bucket.store.expiring(now, Number.MAX_SAFE_INTEGER, 1)
   if (next !== undefined) bucket.nextLapse = Math.min(bucket.nextLapse, next.exp)
 }
