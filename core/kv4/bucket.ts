@@ -160,8 +160,9 @@ export class EngineBucket implements Bucket {
     return this.#with(async (open) => {
       const items: Key[] = []
       let after = page.after
+      let wanted = limit
       for (;;) {
-        const rows = await this.#keyRows(open, place, after, limit, page.consistent ?? false)
+        const rows = await this.#keyRows(open, place, after, wanted, page.consistent ?? false)
         const now = this.host.clock()
         for (const row of rows) {
           after = row.key
@@ -170,7 +171,9 @@ export class EngineBucket implements Bucket {
           if (items.length === limit) return { items, next: items[limit - 1]! }
           items.push(row.key)
         }
-        if (rows.length < limit + 1) return { items }
+        if (rows.length < wanted + 1) return { items }
+        // Small pages of keys that are not live would be many calls of the store.
+        wanted = Math.max(limit, Math.min(2 * wanted, DEFAULT_LIMIT))
       }
     })
   }

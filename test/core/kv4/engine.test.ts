@@ -25,6 +25,7 @@ describe('the engine of many buckets', () => {
   const clock = new TestClock()
   const errors: unknown[] = []
   let failing = false
+  let listed = 0
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'kv4-engine-'))
@@ -36,7 +37,7 @@ describe('the engine of many buckets', () => {
     })
     errors.length = 0
     engine = createEngine({
-      store: sometimesAway(store),
+      store: watched(store),
       node: 'a',
       clock: clock.now,
       sweepMs: 0,
@@ -50,10 +51,12 @@ describe('the engine of many buckets', () => {
     await rm(directory, { recursive: true, force: true })
   })
 
-  function sometimesAway(real: Store): Store {
+  /** Counts listings, and fails sweeps when told to. */
+  function watched(real: Store): Store {
     const away = (handle: BucketStore): BucketStore =>
       new Proxy(handle, {
         get(target, name) {
+          if (name === 'keys') listed++
           if (failing && name === 'expiring')
             return async () => {
               throw new Kv4Error('store_unavailable')
@@ -127,5 +130,23 @@ describe('the engine of many buckets', () => {
     clock.forward(10_000)
     await engine.sweep()
     expect((await bucket.history(at('/a', 'k'))).items.map(({ op }) => op)).toEqual(['delete', 'create'])
+  })
+
+  test('a small page behind many keys that are deleted takes few calls of the store', async () => {
+    await engine.create(named('l'))
+    const bucket = engine.bucket(named('l'))
+    const addresses = Array.from({ length: 3_000 }, (_, i) => at('/a', `k${String(i).padStart(4, '0')}`))
+    await Promise.all(addresses.map((address) => bucket.put(address, 1, { by })))
+    const place = { layer: addresses[0]!.layer, path: addresses[0]!.path }
+    await Promise.all(addresses.slice(1, -2).map((address) => bucket.remove(address, { by })))
+    listed = 0
+    const page = await bucket.keys(place, { limit: 1 })
+    expect(page).toEqual({ items: ['k0000'], next: 'k0000' })
+    expect(await bucket.keys(place, { limit: 1, after: page.next! })).toEqual({
+      items: ['k2998'],
+      next: 'k2998',
+    })
+    expect((await bucket.keys(place, { limit: 2, after: page.next! })).items).toEqual(['k2998', 'k2999'])
+    expect(listed).toBeLessThan(50)
   })
 })
