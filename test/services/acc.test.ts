@@ -537,6 +537,24 @@ describe('deleting an account', () => {
     for (const one of subs) expect(await code(one.get('/_ns'))).toBe('unauthorized')
   })
 
+  it('finds the one by its e-mail address, and takes no other key for none', async () => {
+    const elena = await primary()
+    const [lily, rose] = [await sub(elena), await sub(elena)]
+    const byEmail = (email: string) => `/_acc/accounts?k2=${encodeURIComponent(email)}`
+    const email = `${lily.username}@async.cl`
+    for (const slot of ['k3', 'k4'])
+      expect(await code(elena.delete(`/_acc/accounts?${slot}=${email}`))).toBe('bad_request')
+    expect(await code(elena.delete(`${byEmail(email)}&k=${lily.username}`))).toBe('bad_request')
+    expect(await code(elena.delete(byEmail('nobody@async.cl')))).toBe('not_found')
+    expect(await code(elena.delete('/_acc/accounts?k2='))).toBe('bad_secondary_key')
+    expect(await code(elena.delete(byEmail(email), { 'If-Match': '"v9"' }))).toBe('precondition_failed')
+    expect(await elena.ok(elena.get('/_acc/accounts'))).toHaveLength(2)
+    expect(await elena.ok(elena.delete(byEmail(email.toUpperCase()), { 'If-Match': '"v1"' }))).toBe(1)
+    expect(await elena.ok(elena.get('/_acc/accounts'))).toEqual([rose.username])
+    expect(await code(lily.get('/_ns'))).toBe('unauthorized')
+    expect(await code(elena.delete(byEmail(email)))).toBe('not_found')
+  })
+
   it('has one winner among many, also against creations', async () => {
     const elena = await primary()
     const lily = await sub(elena)
@@ -638,6 +656,8 @@ describe('administrators', () => {
     expect(await elena.ok(elena.delete('/_acc/users/admins?k=key'))).toBe(1)
     expect(await code(elena.delete('/_acc/users/admins?k=key'))).toBe('not_found')
     expect(await code(elena.get('/_acc/users/admins?k=key'))).toBe('not_found')
+    for (const slot of ['k2', 'k3', 'k4'])
+      expect(await code(elena.delete(`/_acc/users/admins?${slot}=key`))).toBe('bad_request')
     expect(await elena.ok(elena.delete('/_acc/users/admins'))).toBe(1)
     expect(await elena.ok(elena.get('/_acc/users/admins'))).toEqual([])
   })

@@ -1,7 +1,7 @@
-import { z } from 'zod'
 import { Key, Kv4Error, isKv4Error } from '../../../core'
 import { route, type Route } from '../../module'
 import { checkHeaders } from '../precondition'
+import { RemoveQuery } from '../remove-query'
 import type { AccRoom } from '../room'
 
 /** DELETE /users/admins: contract §6.2. */
@@ -11,7 +11,7 @@ export function remove({ places }: AccRoom): Route {
     at: '/users/admins',
     access: 'account',
     summary: 'Removes the administrator `k`: 1. Without `k`, all of them: how many.',
-    input: { query: z.object({ k: z.string().optional() }) },
+    input: { query: RemoveQuery },
     async run(request) {
       const { bucket, principal, query } = request
       const by = principal.login
