@@ -252,6 +252,12 @@ describe('who is asking', () => {
   })
 })
 
+test('a reader who has had enough ends it without a word', async () => {
+  const running = kv4.start(['config'])
+  running.child.stdout!.destroy()
+  expect(await running.ended).toMatchObject({ code: 141, stderr: '' })
+})
+
 test('--help teaches, and ends with 0', async () => {
   const { code, stdout } = await kv4.run(['--help'])
   expect(code).toBe(0)
