@@ -23,7 +23,7 @@ const AT_ONCE = 20
  * current, and what pruning writes it derives again.
  */
 export class ConflictMender {
-  readonly #mending = new Map<string, Promise<void>>()
+  readonly #mending = new Map<string, Promise<boolean>>()
 
   constructor(
     private readonly database: CouchDatabase,
@@ -32,17 +32,26 @@ export class ConflictMender {
     private readonly log: CouchLog,
   ) {}
 
-  /** Starts, and does not wait: a feed that waits for writes could wait for itself. */
-  mend(document: StoredDocument): void {
+  /**
+   * Starts at once. A feed must not wait for the end: one that waits for writes could wait for itself. false: it failed,
+   * and the branches are still there.
+   */
+  mend(document: StoredDocument): Promise<boolean> {
     const { _id: id, _conflicts: revs = [] } = document
-    if (this.#mending.has(id)) return
+    const under = this.#mending.get(id)
+    if (under !== undefined) return under
     const mending = this.#mend(id, revs)
-      .catch((error: unknown) => {
-        // The branches are still there, and the next change of the document or the next reader finds them.
-        this.log.warn({ bucket: this.database.bucket, id, error }, 'conflict branches could not be mended')
-      })
+      .then(
+        () => true,
+        (error: unknown) => {
+          // The next change of the document finds them, or whoever opens the bucket next.
+          this.log.warn({ bucket: this.database.bucket, id, error }, 'conflict branches could not be mended')
+          return false
+        },
+      )
       .finally(() => this.#mending.delete(id))
     this.#mending.set(id, mending)
+    return mending
   }
 
   /** When everything that was started has ended. */

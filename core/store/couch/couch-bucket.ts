@@ -30,6 +30,7 @@ import type { HeadsBudget } from './known-heads'
 import { IndexPace } from './index-pace'
 import { Listings } from './listings'
 import type { CouchLog } from './log'
+import { MissedBranches } from './missed-branches'
 import type { OwnWrites } from './own-writes'
 import { pruneSamples } from './prune-samples'
 import { pruneVersions } from './prune-versions'
@@ -51,6 +52,9 @@ export class CouchBucket implements BucketStore {
   readonly #mender: ConflictMender
   readonly #feed: Feed
   readonly #pace: IndexPace
+  readonly #missed: MissedBranches
+  /** Begins with the first live feed, which tells of what comes later. */
+  #mendingMissed: Promise<void> | undefined
   readonly #closed = new AbortController()
 
   /** `writer` is unique among all that write to the bucket; `graceMs`: see openCouchStore. */
@@ -68,6 +72,7 @@ export class CouchBucket implements BucketStore {
     this.#listings = new Listings(database)
     this.#series = new Series(database)
     this.#mender = new ConflictMender(database, this.#heads, writer, log)
+    this.#missed = new MissedBranches(database, this.#mender, log)
     this.#pace = new IndexPace(database, log)
     this.#feed = new Feed(database, this.#mender, log, readers, () => this.#heads.clear())
   }
@@ -154,6 +159,7 @@ export class CouchBucket implements BucketStore {
 
   changes(since: Cursor, { live, limit, signal }: ChangeOptions): AsyncIterable<ChangeBatch> {
     const ended = signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal
+    if (live) this.#mendingMissed ??= this.#missed.mend(this.#closed.signal)
     return live
       ? this.#feed.live(since, limit, ended)
       : this.#feed.past(since, { ...(limit === undefined ? {} : { limit }), signal: ended })
@@ -163,6 +169,7 @@ export class CouchBucket implements BucketStore {
     this.#closed.abort()
     this.#pace.stop()
     this.onClose()
+    await this.#mendingMissed
     await this.#mender.idle()
     this.#heads.clear()
   }

@@ -128,7 +128,7 @@ export class Feed {
   #told(rows: readonly ChangeRow[]): readonly Told[] {
     const told: Told[] = []
     for (const row of rows) {
-      if (row.doc?._conflicts !== undefined) this.mender.mend(row.doc)
+      if (row.doc?._conflicts !== undefined) void this.mender.mend(row.doc)
       const change = changeOf(row)
       if (change !== undefined) told.push({ change, seq: row.seq })
     }

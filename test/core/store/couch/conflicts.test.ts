@@ -39,7 +39,7 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
   const at = address('/a', 'k')
 
   /** Stores `hidden` as a branch of a version that is there already; the lowest revision loses. */
-  async function branch(hidden: Version): Promise<void> {
+  async function branch(hidden: Version, w = 'other.1'): Promise<void> {
     const { n, at: time, by, op, v } = hidden
     await couch(target.url, 'POST', `/kv4_${encodeURIComponent(name)}_data/_bulk_docs`, {
       new_edits: false,
@@ -47,7 +47,7 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
         {
           _id: Ids.version(at, n),
           _rev: '1-00000000000000000000000000000000',
-          w: 'other.1',
+          w,
           n,
           at: time,
           by,
@@ -156,6 +156,40 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
     })
     expect(queries.length).toBeGreaterThan(2)
     for (const { limit = Infinity } of queries) expect(limit).toBeLessThanOrEqual(50)
+  })
+
+  test('what came while nobody followed the feed is found when somebody does', async () => {
+    const following = async (): Promise<void> => {
+      const bucket = await stores[0]!.open(name)
+      const stop = new AbortController()
+      const feed = (async () => {
+        for await (const _ of bucket.changes(await bucket.cursor(), { live: true, signal: stop.signal }))
+          continue
+      })()
+      for (let i = 0; i < 100; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        if ((await documents()).every(({ _conflicts }) => _conflicts === undefined)) break
+      }
+      stop.abort()
+      await feed
+      await bucket.close()
+    }
+    const before = await stores[1]!.open(name)
+    await storeAll(before, [put(at, version(1)), put(address('/a', 'other'), version(1))])
+    await storeAll(before, [put(at, version(2, 'winner'))])
+    await branch(version(2, 'hidden'))
+    await following()
+    const values = async () => (await before.versions(at, { order: 'oldest', limit: 20 })).map(({ v }) => v)
+    expect(await values()).toEqual(['value 1', 'winner', 'hidden'])
+
+    // The next look begins where the last one ended.
+    await branch(version(1, 'hidden before', { at: version(1).at - 1 }), 'other.2')
+    proxy.passed.length = 0
+    await following()
+    expect(await values()).toEqual(['value 1', 'winner', 'hidden', 'hidden before', 'hidden'])
+    const looked = proxy.passed.find(({ path }) => path.includes('_changes') && path.includes('limit=1000'))
+    expect(looked?.path).not.toMatch(/since=0(&|$)/)
+    await before.close()
   })
 
   test('a removal is as new as it is', async () => {
