@@ -43,15 +43,13 @@ export class MissedBranches {
           path: '_changes',
           query: { style: 'all_docs', limit: ROWS_AT_ONCE, since: seq },
         })
-        await this.#mendAll(
-          results.flatMap(({ id, changes }) => (changes.length > 1 ? [id] : [])),
-          ended,
-        )
-        if (ended.aborted) return
+        const branched = results.flatMap(({ id, changes }) => (changes.length > 1 ? [id] : []))
+        // The next look begins with what could not be mended.
+        if (!(await this.#mendAll(branched, ended))) break
         if (results.length > 0) seq = String(last_seq)
         if (results.length < ROWS_AT_ONCE) break
       }
-      if (seq === progress?.seq) return
+      if (ended.aborted || seq === (progress?.seq ?? '0')) return
       await this.database.send({ method: 'PUT', path: PROGRESS, body: { ...progress, seq } })
     } catch (error) {
       if (ended.aborted || isKv4Error(error, 'bucket_not_found')) return
