@@ -10,7 +10,7 @@ import { finishDeletions } from './deletion'
 import type { AccRoom } from './room'
 import { read as readSelf } from './self/read'
 import { update as updateSelf } from './self/update'
-import { Turns } from './turns'
+import { Turns } from '../turns'
 
 /**
  * `_acc`: who may log in. Model: layer `*acc`; at `/accounts` of `$sys` the primary accounts, of a primary's bucket

@@ -9,6 +9,7 @@ import {
   type Key,
   type Version,
 } from '../../core'
+import { Turns } from '../turns'
 import { LIVES, SESSIONS, lifeAddress } from './places'
 import { settingsOf, type Settings } from './settings'
 
@@ -68,6 +69,8 @@ export class Lives {
   readonly #used = new Set<BucketName>()
   readonly #pending = new Set<Promise<void>>()
   readonly #extending = new Set<string>()
+  /** Of the renewals of one session. */
+  readonly #turns = new Turns()
 
   constructor(private readonly onBackgroundError: (error: unknown) => void = () => undefined) {}
 
@@ -106,10 +109,13 @@ export class Lives {
       if (state.kind === 'none') {
         if (wanted === undefined) return FREE
         const life = newLife(wanted, settings)
-        return { ttl: documentTtl(life), renew: () => begin(bucket, session, life, asked, by) }
+        return this.#inTurn(bucket, session, {
+          ttl: documentTtl(life),
+          renew: () => begin(bucket, session, life, asked, by),
+        })
       }
       if (state.kind === 'live' && state.life.left !== true)
-        return join(bucket, session, state, asked, settings, by)
+        return this.#inTurn(bucket, session, join(bucket, session, state, asked, settings, by))
       const entrance = await this.#succeed(bucket, session, state, wanted, settings, by)
       if (entrance !== undefined) return entrance
       await sleep(Math.random() * PAUSE_MS)
@@ -120,7 +126,7 @@ export class Lives {
   /** The session lives so long from now. false: it has no life to prolong. @throws bad_ttl, locked */
   async touch(bucket: Bucket, session: Path, ttl: number, by: string): Promise<boolean> {
     checkTtl(ttl)
-    return renew(bucket, session, ttl, by)
+    return this.#turns.take(idOf(bucket, session), () => renew(bucket, session, ttl, by))
   }
 
   /** After a document was removed: a session without documents is over, and the next under its name begins anew. */
@@ -174,6 +180,11 @@ export class Lives {
     return begun && { ttl: documentTtl(life) }
   }
 
+  #inTurn(bucket: Bucket, session: Path, { renew, ...entrance }: Entrance): Entrance {
+    if (renew === undefined) return entrance
+    return { ...entrance, renew: () => this.#turns.take(idOf(bucket, session), renew) }
+  }
+
   /** Asked before every write, so it has to cost nothing where no session has a life: the listing is in the cache. */
   async #inUse(bucket: Bucket): Promise<boolean> {
     if (this.#used.has(bucket.name)) return true
@@ -190,7 +201,7 @@ export class Lives {
 
   /** The reader does not wait; what fails is tried by the next. */
   #inBackground(bucket: Bucket, session: Path, work: () => Promise<unknown>): void {
-    const id = `${bucket.name}\n${session}`
+    const id = idOf(bucket, session)
     if (this.#extending.has(id)) return
     this.#extending.add(id)
     const done = work()
@@ -201,6 +212,10 @@ export class Lives {
       })
     this.#pending.add(done)
   }
+}
+
+function idOf(bucket: Bucket, session: Path): string {
+  return `${bucket.name}\n${session}`
 }
 
 async function stateOf(bucket: Bucket, session: Path, consistent: boolean): Promise<State> {

@@ -1,5 +1,6 @@
 import {
   Kv4Error,
+  addressId,
   isKv4Error,
   type Address,
   type Bucket,
@@ -12,6 +13,7 @@ import {
   type Version,
 } from '../../core'
 import { writeUnder, type Condition } from '../condition'
+import { Turns } from '../turns'
 import type { Lives } from './lives'
 import { mergeObject } from './merge-patch'
 import { SESSIONS } from './places'
@@ -37,6 +39,9 @@ const MOST_BYTES = 1024 * 1024
 
 /** Sessions and the namespaces in them: what the native API and the mount both stand on. */
 export class Sessions {
+  /** Of the patches of one document. */
+  readonly #turns = new Turns()
+
   constructor(
     private readonly lives: Lives,
     private readonly check: Check,
@@ -118,7 +123,11 @@ export class Sessions {
    * none it is one of an empty document.
    * @throws what the condition says; what the check throws; body_too_large, bad_ttl, locked
    */
-  async patch(bucket: Bucket, at: Address, patch: JsonObject, how: WriteHow): Promise<Version> {
+  patch(bucket: Bucket, at: Address, patch: JsonObject, how: WriteHow): Promise<Version> {
+    return this.#turns.take(`${bucket.name}\n${addressId(at)}`, () => this.#patch(bucket, at, patch, how))
+  }
+
+  async #patch(bucket: Bucket, at: Address, patch: JsonObject, how: WriteHow): Promise<Version> {
     const { by, ttl, condition = UNCONDITIONAL } = how
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const current = await this.get(bucket, at, { by, consistent: attempt > 0 })

@@ -32,6 +32,15 @@ test('a session with a ttl is absent as soon as it has lapsed, with all that was
   expect(await api.ok(api.delete(at))).toBe(0)
 })
 
+test('hundreds may name a ttl of one session at once', async () => {
+  const at = fresh()
+  const many = Array.from({ length: 200 }, (_, i) => `n${i}`)
+  // Once as it begins, once as it goes on.
+  for (const n of [1, 2]) await Promise.all(many.map((k) => api.ok(api.put(at, { k, v: { n }, ttl: 60 }))))
+  await Promise.all(many.map(() => api.ok(api.call('PATCH', at, { body: { ttl: 60 } }))))
+  expect(await api.ok(api.get<string[]>(`${at}?as=names&limit=1000`))).toHaveLength(200)
+})
+
 test('a new session under the name of one that has lapsed has nothing of it', async () => {
   const at = fresh()
   await api.ok(api.put(at, { k: 'a', v: { n: 1 }, ttl: 0.3 }))
