@@ -1,4 +1,4 @@
-import { isAlias, isNode, isScalar, parseDocument, visit } from 'yaml'
+import { isAlias, isNode, isScalar, parseDocument, visit, type ParsedNode, type Scalar } from 'yaml'
 import type { Json } from '../../../core'
 import { badSchema } from './bad-schema'
 
@@ -24,15 +24,25 @@ export function readSource(source: Json): Json {
       if (node.tag !== undefined) throw badSchema('', 'tags are not read')
     },
     Pair(_, { key }) {
-      if (!isNode(key) || !isScalar(key)) throw badSchema('', 'a name that is not a text')
+      if (!isNode(key) || !isScalar(key) || !isName(key)) throw badSchema('', 'a name that is not a text')
     },
   })
   return document.toJS({ maxAliasCount: 0 }) as Json
 }
 
+/** `true` and `12` are the names that they look like; `~`, `null` and `1.0` would be others, without a word. */
+function isName({ value, source }: Scalar): boolean {
+  return typeof value === 'string' || (value !== null && String(value) === source)
+}
+
+/** As names of JSON: `1` and `"1"` are one. */
+function isSameName(a: ParsedNode, b: ParsedNode): boolean {
+  return isScalar(a) && isScalar(b) && String(a.value) === String(b.value)
+}
+
 function parsed(text: string): ReturnType<typeof parseDocument> {
   try {
-    return parseDocument(text, { version: '1.2', schema: 'core', uniqueKeys: true, logLevel: 'error' })
+    return parseDocument(text, { version: '1.2', schema: 'core', uniqueKeys: isSameName, logLevel: 'error' })
   } catch (error) {
     // It descends as deep as the text does.
     if (error instanceof RangeError) throw badSchema('', 'nested too deeply')
