@@ -89,16 +89,24 @@ export class Schemas {
     )
   }
 
-  /** false: the account has none of this name. @throws schema_in_use; what the condition says */
+  /**
+   * false: the account has none of this name.
+   * @throws schema_in_use; bad_schema where the file of that name would not do in its place; what the condition says
+   */
   async remove(
     bucket: Bucket,
     name: string,
     { by, condition }: { readonly by: string; readonly condition?: Condition | undefined },
   ): Promise<boolean> {
     const own = await this.#own(bucket)
-    const [user] = usersOf(name, own)
-    if (user !== undefined && this.directory?.get(name) === undefined)
-      throw new Kv4Error('schema_in_use', { fields: { k: user } })
+    const users = usersOf(name, own)
+    const file = this.directory?.get(name)?.translated
+    for (const user of users) {
+      if (file === undefined) throw new Kv4Error('schema_in_use', { fields: { k: user } })
+      await this.#assertUsable(user, async (each) =>
+        each === name ? file : (own.get(each) ?? this.directory?.get(each)?.translated),
+      )
+    }
     const expect = condition?.expect
     try {
       const removed = await bucket.remove(addressOf(name), { by, ...(expect !== undefined && { expect }) })

@@ -58,6 +58,16 @@ describe('of a server', () => {
     expect(await put('team.b.v1', { n: 1 })).toBe(true)
     expect(await put('team.b.v1', { n: 'text' })).toBe(false)
   })
+
+  test('an account’s own schema stays where the file behind it would make a circle', async () => {
+    await write('team.c.v1.yaml', INTEGER)
+    await write('team.d.v1.yaml', 'type: object\nproperties:\n  n: {type: team.c.v1, optional: true}\n')
+    await until(async () => (await api.get('/_sess/_schemas?k=team.d.v1')).status === 200)
+    await api.ok(api.put('/_sess/_schemas', { k: 'team.d.v1', v: 'type: object' }))
+    await api.ok(api.put('/_sess/_schemas', { k: 'team.c.v1', v: 'type: team.d.v1' }))
+    expect(await api.error(api.delete('/_sess/_schemas?k=team.d.v1'))).toBe('400 bad_schema')
+    await api.ok(api.put('/_sess/x', { k: 'team.c.v1', v: {} }))
+  })
 })
 
 describe('by itself', () => {
