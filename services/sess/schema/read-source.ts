@@ -24,20 +24,24 @@ export function readSource(source: Json): Json {
       if (node.tag !== undefined) throw badSchema('', 'tags are not read')
     },
     Pair(_, { key }) {
-      if (!isNode(key) || !isScalar(key) || !isName(key)) throw badSchema('', 'a name that is not a text')
+      if (!isNode(key) || !isScalar<Primitive>(key) || !isName(key))
+        throw badSchema('', 'a name that is not a text')
     },
   })
   return document.toJS({ maxAliasCount: 0 }) as Json
 }
 
+/** What a scalar of the core schema of YAML is. */
+type Primitive = string | number | boolean | null
+
 /** `true` and `12` are the names that they look like; `~`, `null` and `1.0` would be others, without a word. */
-function isName({ value, source }: Scalar): boolean {
+function isName({ value, source }: Scalar<Primitive>): boolean {
   return typeof value === 'string' || (value !== null && String(value) === source)
 }
 
 /** As names of JSON: `1` and `"1"` are one. */
 function isSameName(a: ParsedNode, b: ParsedNode): boolean {
-  return isScalar(a) && isScalar(b) && String(a.value) === String(b.value)
+  return isScalar<Primitive>(a) && isScalar<Primitive>(b) && String(a.value) === String(b.value)
 }
 
 function parsed(text: string): ReturnType<typeof parseDocument> {
