@@ -156,7 +156,8 @@ async function answer(mount: Mount, request: BoundMountRequest): Promise<MountRe
     if (match === null) continue
     known = true
     if (!answers(route, request.method)) continue
-    if (route.access !== 'public') permit(route.access, await request.login())
+    if (route.access !== 'public')
+      permit(route.access, await request.login(() => route.at?.(match) ?? Path.root))
     return route.run(request, match)
   }
   throw new Kv4Error(known ? 'method_not_allowed' : 'not_found')
@@ -286,20 +287,22 @@ class BoundMountRequest implements MountRequest {
   async authenticate(user: string, password: string): Promise<Principal> {
     // Basic splits at the first colon, so such a user would become another user with another password.
     if (user.includes(':')) throw new Kv4Error('unauthorized')
-    return this.#identify(printBasicHeader({ user, password }))
+    return this.#identify(printBasicHeader({ user, password }), () => Path.root)
   }
 
-  /** By the Authorization header; without one in the name that the mount's calls have then, if they have one. */
-  async login(): Promise<Principal> {
+  /**
+   * By the Authorization header; without one in the name that the mount's calls have then, if they have one.
+   * @param at what is asked for: who is not known is told nothing of it
+   */
+  async login(at: () => Path): Promise<Principal> {
     const { authorization } = this.headers
     const header = authorization ?? (this.#login === undefined ? undefined : printBasicHeader(this.#login))
-    return (this.#principal = await this.#identify(header))
+    return (this.#principal = await this.#identify(header, at))
   }
 
-  async #identify(authorization: string | undefined): Promise<Principal> {
+  async #identify(authorization: string | undefined, at: () => Path): Promise<Principal> {
     const principal = await this.#authentication.authenticate({ authorization }, this.remoteAddress)
-    // Its URLs are no paths of the tree: what is denied everything is denied a mount.
-    await this.#bans.check(principal.bucket, Path.root, this.remoteAddress)
+    await this.#bans.check(principal.bucket, at(), this.remoteAddress)
     if (!this.#counted) this.#calls.add(principal, this.#mount.name, this.method)
     this.#counted = true
     return principal

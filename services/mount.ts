@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Principal } from '../auth/principal'
-import type { Bucket, Json } from '../core'
+import type { Bucket, Json, Path } from '../core'
 import type { Access, ServiceContext } from './module'
 
 /**
@@ -31,6 +31,11 @@ export interface MountRoute {
    * travel in the Authorization header.
    */
   readonly access: Access
+  /**
+   * Where in the tree lies what it answers, which the platform's own routes have as their path: who is denied that place
+   * is refused. Absent: at the root. Not asked of `public` routes.
+   */
+  readonly at?: (match: RegExpExecArray) => Path
   /** One line for docs/routes.md. */
   readonly summary: string
   run(request: MountRequest, match: RegExpExecArray): Promise<MountReply>

@@ -365,6 +365,34 @@ test('what is denied everything is denied the wire formats beside the envelope',
   }
 })
 
+test('a session or service that is denied is denied by the URLs of the wire formats beside the envelope', async () => {
+  const status = async (method: string, path: string, body?: unknown) => {
+    const Authorization = printBasicHeader({ user: elena.user, password: elena.password })
+    const headers = { Authorization, ...from('203.0.113.9'), 'Content-Type': 'application/json' }
+    const sent = body === undefined ? {} : { body: JSON.stringify(body) }
+    return (await fetch(platform.url + path, { method, headers, ...sent })).status
+  }
+  await deny('/my', '203.0.113.9')
+  const denied: readonly (readonly [string, string, unknown?])[] = [
+    ['GET', '/v1/sessions/my'],
+    ['GET', '/v1/sessions/my%2Fpath'],
+    ['HEAD', '/v1/sessions/%6dy/cart'],
+    ['PUT', '/v1/sessions/my%2Fpath/cart', { n: 1 }],
+    ['DELETE', '/v1/sessions/my'],
+    ['GET', '/srv/my'],
+    ['HEAD', '/srv/my'],
+    ['PUT', '/srv/my/h1', { endpoints: [] }],
+    ['DELETE', '/srv/my/h1'],
+    ['GET', '/srv/my/web-hooks'],
+  ]
+  for (const [method, path, body] of denied)
+    expect([method, path, await status(method, path, body)]).toEqual([method, path, 403])
+  expect(await status('GET', '/v1/sessions/mine')).toBe(200)
+  expect(await status('PUT', '/v1/sessions/other/my', { n: 1 })).toBe(200)
+  expect(await status('GET', '/srv/web')).toBe(200)
+  expect(await status('PUT', '/app/my', { config: 1 })).toBe(200)
+})
+
 test('on one node is in force on the others', async () => {
   const couch = await CouchServer.start({ login: 'admin:admin' })
   const settings = { KV4_COUCHDB_URL: couch.url, KV4_TRUST_PROXY: '127.0.0.1' }

@@ -4,7 +4,7 @@ import type { Mount, MountReply, MountRequest, MountRoute } from '../../mount'
 import { asked, documentOf, seenAt, type Kind } from '../document'
 import { everyEntry, masterOf, type Documents } from '../documents'
 import { APPS_PLACE, HOSTS, WEB_HOOKS, appAddress, hostAddress, servicePlace } from '../places'
-import { NAME, SLASH } from './pattern'
+import { NAME, SLASH, placeIn } from './pattern'
 import { ObjectText, empty, json, jsonParts, refuse } from './reply'
 import { webHooks } from './web-hooks'
 
@@ -64,6 +64,7 @@ function hostRoutes(documents: Documents): readonly MountRoute[] {
       methods: ['GET'],
       pattern: new RegExp(`^/srv/${NAME}${SLASH}`),
       access: 'account',
+      at: placeIn('srv'),
       summary: 'The hosts of a service by name, `{}` where there are none; `master=1`: the one that leads.',
       async run(request, [, service]) {
         const place = servicePlace(service!)
@@ -94,6 +95,7 @@ function documentRoutes(
       methods: ['GET'],
       pattern,
       access: 'account',
+      at: placeIn(kind),
       summary: `The ${what}.`,
       async run({ bucket }, match) {
         const version = await bucket.get(addressIn(match))
@@ -105,6 +107,7 @@ function documentRoutes(
       methods: ['PUT'],
       pattern,
       access: 'account',
+      at: placeIn(kind),
       summary: `Describes the ${what}, and replaces what was there; answers what is stored.`,
       async run(request, match) {
         const address = addressIn(match)
@@ -117,6 +120,7 @@ function documentRoutes(
       methods: ['DELETE'],
       pattern,
       access: 'account',
+      at: placeIn(kind),
       summary: `Removes the ${what}.`,
       async run({ bucket, principal }, match): Promise<MountReply> {
         const removed = await documents.remove(bucket, addressIn(match), { by: principal.login })
@@ -133,6 +137,7 @@ function links(kind: Kind): MountRoute {
     methods: ['HEAD'],
     pattern: new RegExp(`^/${kind}/${NAME}${SLASH}`),
     access: 'account',
+    at: placeIn(kind),
     summary: 'The `Link` to the hooks.',
     run: async ({ origin }: MountRequest, [, name]) =>
       empty(200, [['Link', `${origin}/${kind}/${name!}/${WEB_HOOKS}, rel="Subscriptions"`]]),

@@ -12,7 +12,7 @@ import type { HookBook } from '../../hook-book'
 import type { MountRequest, MountRoute } from '../../mount'
 import type { Kind } from '../document'
 import { APPS, HOSTS, WEB_HOOKS, parseName } from '../places'
-import { NAME, SLASH } from './pattern'
+import { NAME, SLASH, placeIn } from './pattern'
 import { empty, json, text } from './reply'
 
 const LAYER = { app: APPS, srv: HOSTS } as const
@@ -52,6 +52,7 @@ function hooksOf(book: HookBook, kind: Kind): readonly MountRoute[] {
       methods: ['GET'],
       pattern: all,
       access: 'account',
+      at: placeIn(kind),
       summary: 'The hooks, by name.',
       async run({ bucket }, [, on]) {
         const name = parseName(on!)
@@ -65,6 +66,7 @@ function hooksOf(book: HookBook, kind: Kind): readonly MountRoute[] {
       methods: ['POST'],
       pattern: all,
       access: 'account',
+      at: placeIn(kind),
       summary: 'Adds a hook, `{name, endpoint}`: 201, or 409 if there is one of that name.',
       async run(request, [, on]) {
         const { body, name, endpoint } = await sentHook(request)
@@ -84,6 +86,7 @@ function hooksOf(book: HookBook, kind: Kind): readonly MountRoute[] {
       methods: ['GET'],
       pattern: one,
       access: 'account',
+      at: placeIn(kind),
       summary: 'A hook.',
       async run({ bucket }, [, on, name]) {
         const hook = await book.get(bucket, addressOf(kind, on!, name!))
@@ -95,6 +98,7 @@ function hooksOf(book: HookBook, kind: Kind): readonly MountRoute[] {
       methods: ['PUT'],
       pattern: one,
       access: 'account',
+      at: placeIn(kind),
       summary: 'Changes a hook, or adds it: `{name, endpoint}`, the name as in the URL.',
       async run(request, [, on, name]) {
         const sent = await sentHook(request)
@@ -110,6 +114,7 @@ function hooksOf(book: HookBook, kind: Kind): readonly MountRoute[] {
       methods: ['DELETE'],
       pattern: one,
       access: 'account',
+      at: placeIn(kind),
       summary: 'Removes a hook.',
       async run({ bucket, principal }, [, on, name]) {
         const removed = await book.remove(bucket, addressOf(kind, on!, name!), { by: principal.login })

@@ -37,12 +37,15 @@ export function sessionatorMount(context: ServiceContext): Mount {
 const SESSION = /^\/v1\/sessions\/([^/]+)$/
 const NAMESPACE = /^\/v1\/sessions\/([^/]+)\/([^/]+)$/
 
+const at: NonNullable<MountRoute['at']> = ([, session]) => pathOf(decoded(session!))
+
 function sessionRoutes(sessions: Sessions): readonly MountRoute[] {
   return [
     {
       methods: ['GET'],
       pattern: SESSION,
       access: 'account',
+      at,
       summary: 'The names of a session’s namespaces; those that `namespaces` names with their documents.',
       async run(request, [, session]) {
         const { bucket, principal } = request
@@ -64,6 +67,7 @@ function sessionRoutes(sessions: Sessions): readonly MountRoute[] {
       methods: ['DELETE'],
       pattern: SESSION,
       access: 'account',
+      at,
       summary: 'Removes a session.',
       async run(request, [, session]) {
         await payloadOf(request)
@@ -81,6 +85,7 @@ function namespaceRoutes(sessions: Sessions): readonly MountRoute[] {
       methods: ['GET'],
       pattern: NAMESPACE,
       access: 'account',
+      at,
       summary: 'A namespace.',
       async run({ bucket, principal }, [, session, namespace]) {
         const { id, path, name } = addressed(session!, namespace!)
@@ -94,6 +99,7 @@ function namespaceRoutes(sessions: Sessions): readonly MountRoute[] {
       methods: ['PUT'],
       pattern: NAMESPACE,
       access: 'account',
+      at,
       summary: 'Replaces a namespace as a whole, or creates it.',
       async run(request, [, session, namespace]) {
         const { id, path, name } = addressed(session!, namespace!)
@@ -109,6 +115,7 @@ function namespaceRoutes(sessions: Sessions): readonly MountRoute[] {
       methods: ['DELETE'],
       pattern: NAMESPACE,
       access: 'account',
+      at,
       summary: 'Removes a namespace; with its last one the session.',
       async run(request, [, session, namespace]): Promise<MountReply> {
         const { path, name } = addressed(session!, namespace!)
