@@ -126,13 +126,15 @@ export class Lives {
   /** The session lives so long from now. false: it has no life to prolong. @throws bad_ttl, locked */
   async touch(bucket: Bucket, session: Path, ttl: number, by: string): Promise<boolean> {
     checkTtl(ttl)
-    return this.#turns.take(idOf(bucket, session), () => renew(bucket, session, ttl, by))
+    return this.#turns.take(
+      idOf(bucket, session),
+      async () => !(await isLeft(bucket, session)) && renew(bucket, session, ttl, by),
+    )
   }
 
   /** After a document was removed: a session without documents is over, and the next under its name begins anew. */
   async leave(bucket: Bucket, session: Path, by: string): Promise<void> {
-    const { items } = await bucket.keys({ layer: SESSIONS, path: session }, { limit: 1, consistent: true })
-    if (items.length > 0) return
+    if (!(await isEmpty(bucket, session))) return
     const state = await stateOf(bucket, session, true)
     // It stays: somebody may be about to write a document that lives by it.
     if (state.kind === 'live') await replace(bucket, session, state, { ...state.life, left: true }, by)
@@ -223,6 +225,17 @@ async function stateOf(bucket: Bucket, session: Path, consistent: boolean): Prom
   if (version === undefined) return { kind: 'none' }
   const life = version.v as unknown as Life
   return { kind: life.until > Date.now() ? 'live' : 'lapsed', life, version }
+}
+
+async function isEmpty(bucket: Bucket, session: Path): Promise<boolean> {
+  const { items } = await bucket.keys({ layer: SESSIONS, path: session }, { limit: 1, consistent: true })
+  return items.length === 0
+}
+
+/** Its life goes on, but it is over: the next write begins anew. */
+async function isLeft(bucket: Bucket, session: Path): Promise<boolean> {
+  const state = await stateOf(bucket, session, true)
+  return state.kind === 'live' && state.life.left === true && isEmpty(bucket, session)
 }
 
 function checkTtl(ms: number): void {
