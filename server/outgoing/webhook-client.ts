@@ -4,7 +4,6 @@ import { ConnectError, checkedConnector } from './connector'
 import { DestinationError } from './destinations'
 import type { Destinations } from './destinations'
 
-const CONNECTIONS_PER_ORIGIN = 32
 // Nobody reads the answers: more than this is not even thrown away.
 const MAX_RESPONSE_BYTES = 64 * 1024
 const MAX_HEADER_BYTES = 16 * 1024
@@ -15,12 +14,13 @@ const MAX_RETRY_AFTER_SECONDS = 24 * 3600
  * a time, and with little of what they answer. A status counts as soon as it is there, whatever follows it.
  */
 export class WebhookClient {
+  // As many connections to one origin as calls are under way: it may be that of many accounts, and a limit would let one
+  // of them hold up the others.
   readonly #agent: Agent
 
   constructor(destinations: Destinations) {
     this.#agent = new Agent({
       connect: checkedConnector(destinations),
-      connections: CONNECTIONS_PER_ORIGIN,
       pipelining: 1,
       maxHeaderSize: MAX_HEADER_BYTES,
       maxResponseSize: MAX_RESPONSE_BYTES,

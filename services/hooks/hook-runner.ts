@@ -452,8 +452,9 @@ export class HookRunner {
 
   async #send(id: string, message: HookMessage): Promise<Outcome> {
     const { signal } = this.#sending
-    const own = await this.#slots.take('', signal)
-    const shared = own && (await this.delivery.slots.take(this.bucket.name, signal))
+    const { id: hook } = this.stored.hook
+    const own = await this.#slots.take('', hook, signal)
+    const shared = own && (await this.delivery.slots.take(this.bucket.name, hook, signal))
     try {
       if (shared === undefined || this.#isHalted) return { kind: 'halted' }
       return await this.#post(id, message)

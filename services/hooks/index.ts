@@ -8,8 +8,8 @@ import { Slots } from './slots'
 import { standardFormat } from './standard-format'
 import { post, put } from './write'
 
-/** Endpoints that one node sends to at once, of all accounts and of one. */
-const LIMITS = { all: 512, perAccount: 32 }
+/** Calls that one node makes at once, of all accounts and of one; beside these each hook has one of its own. */
+const LIMITS = { all: 512, perAccount: 32, most: 2_048 }
 
 /**
  * `_hooks`: tells endpoints of what changes. Model: layer `*hooks`, at the path that is watched an entry for each hook;

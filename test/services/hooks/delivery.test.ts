@@ -309,6 +309,32 @@ it('a slow or dead endpoint delays nobody else', async () => {
   }, 25_000)
 })
 
+it('as many slow endpoints as an account has calls delay no other one, be it at the same host', async () => {
+  const patient = await startPlatform({ settings: { KV4_HOOKS_ALLOW: '127.0.0.0/8' } })
+  try {
+    const held: (() => void)[] = []
+    const receiver = await receive((received, response, request) => {
+      if (received.path === '/hook') ok(received, response, request)
+      else held.push(() => ok(received, response, request))
+    })
+    const api = patient.sys
+    const wanted = (k: string, path: string) =>
+      api.ok(api.put('/_hooks/a', { k, v: { endpoint: new URL(path, receiver.url).href } }))
+    for (let i = 0; i < 5; i++) await wanted(`slow${i}`, `/slow/${i}`)
+    for (let i = 0; i < 20; i++) await api.ok(api.put('/_data/a', { k: `k${i}`, v: i }))
+    await eventually(() => expect(held.length).toBeGreaterThanOrEqual(32))
+    await wanted('fast', '/hook')
+    for (let i = 0; i < 20; i++) await api.ok(api.put('/_data/a', { k: `k${i}`, v: i }))
+    const came = () => receiver.received.filter(({ path }) => path === '/hook')
+    // The slow ones have 15 s.
+    await eventually(() => expect(came()).toHaveLength(20), 10_000)
+    receiver.answering = ok
+    for (const go of held) go()
+  } finally {
+    await patient.close()
+  }
+}, 60_000)
+
 it('registers, lists, changes and removes', async () => {
   const receiver = await receive()
   const other = await receive()

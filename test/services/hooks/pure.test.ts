@@ -120,7 +120,7 @@ describe('slots', () => {
     const { signal } = new AbortController()
     const got: string[] = []
     const take = (account: string) =>
-      slots.take(account, signal).then((release) => {
+      slots.take(account, `hook of ${account}`, signal).then((release) => {
         got.push(account)
         return release!
       })
@@ -135,8 +135,41 @@ describe('slots', () => {
     await third
     expect(got).toEqual(['a', 'a', 'b', 'a'])
     const abort = new AbortController()
-    const waiting = slots.take('c', abort.signal)
+    const waiting = slots.take('b', 'hook of b', abort.signal)
     abort.abort()
     expect(await waiting).toBeUndefined()
+  })
+
+  it('gives what is free to the account that has the fewest', async () => {
+    const slots = new Slots({ all: 2, perAccount: 2, most: 2 })
+    const { signal } = new AbortController()
+    const [first] = await Promise.all([slots.take('a', '1', signal), slots.take('a', '2', signal)])
+    const got: string[] = []
+    const third = slots.take('a', '3', signal).then(() => got.push('a'))
+    const other = slots.take('b', '4', signal).then((release) => {
+      got.push('b')
+      release!()
+    })
+    first!()
+    await Promise.all([third, other])
+    expect(got).toEqual(['b', 'a'])
+  })
+
+  it('has one for each hook, whatever others have taken', async () => {
+    const slots = new Slots({ all: 2, perAccount: 2 })
+    const { signal } = new AbortController()
+    const releases = await Promise.all([slots.take('a', 'slow', signal), slots.take('a', 'slow', signal)])
+    const [own, ofAnother] = await Promise.all([
+      slots.take('a', 'fast', signal),
+      slots.take('b', 'x', signal),
+    ])
+    let isTaken = false
+    const second = slots.take('a', 'fast', signal).finally(() => (isTaken = true))
+    releases[0]!()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(isTaken).toBe(false)
+    own!()
+    ;(await second)!()
+    ofAnother!()
   })
 })
