@@ -1,6 +1,17 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { usage, type ExitCode } from './failure'
-import { all, ask, json, print, run, time, withDestination, type Options } from './service-command'
+import {
+  all,
+  ask,
+  json,
+  jsonArgument,
+  print,
+  run,
+  show,
+  time,
+  withDestination,
+  type Options,
+} from './service-command'
 import { table } from './table'
 
 interface Described {
@@ -51,7 +62,7 @@ function appsCommand(end: End): Command {
     withDestination(new Command('set'))
       .description('describes one, and replaces what was there')
       .argument('<name>')
-      .argument('<description>', '{"config": …}', parsed)
+      .argument('<description>', '{"config": …}', jsonArgument)
       .action((k: string, v: unknown, options: Options) =>
         run(end, options, async (to) => {
           const { envelope } = await ask(to, options, 'PUT', '/_app', {}, { k, v })
@@ -128,7 +139,7 @@ function hostsCommand(end: End): Command {
     withDestination(new Command('set'))
       .description('describes one, and replaces what was there')
       .argument('<service/host>')
-      .argument('<description>', '{"endpoints": …, "lapses_after": 120}', parsed)
+      .argument('<description>', '{"endpoints": …, "lapses_after": 120}', jsonArgument)
       .action((id: string, v: unknown, options: Options) =>
         run(end, options, async (to) => {
           const { path, k } = split(id)
@@ -184,11 +195,6 @@ function hostRow(host: Described): readonly string[] {
   return [String(host.name), state, master, updated(host), JSON.stringify(host.endpoints)]
 }
 
-function show(options: Options, value: unknown): void {
-  if (options.json === true) json(value)
-  else print(JSON.stringify(value, undefined, 2))
-}
-
 function updated({ updated_at }: Described): string {
   return time(updated_at * 1000)
 }
@@ -202,12 +208,4 @@ function split(id: string): { readonly path: string; readonly k: string } {
   const [service = '', host = '', ...more] = id.split('/')
   if (service === '' || host === '' || more.length > 0) throw usage(`${id} is not service/host`)
   return { path: at(service), k: host }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new InvalidArgumentError('not JSON')
-  }
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { setTimeout as wait } from 'node:timers/promises'
 import { configurationName } from '../services/registry/configuration-name'
+import { absolute } from './entry-address'
 import { CliFailure, EXIT, type ExitCode } from './failure'
 import { all, ask, json, print, run, time, withDestination, type Options } from './service-command'
 import { printable, table } from './table'
@@ -109,7 +110,7 @@ function confCommand(end: (exit: ExitCode) => void): Command {
       .option('--at <instant>', 'as it was then: ISO 8601 or unix milliseconds')
       .action((id: string, options: Options & { readonly at?: string }) =>
         run(end, options, async (to) => {
-          const { path, k } = split(id)
+          const { path, k } = valueAddress(id)
           const { envelope } = await ask(to, options, 'GET', path, { k, at: options.at })
           if (options.json === true) json(envelope['v'])
           else print(String(envelope['v']))
@@ -123,7 +124,7 @@ function confCommand(end: (exit: ExitCode) => void): Command {
       .argument('<value>')
       .action((id: string, value: string, options: Options) =>
         run(end, options, async (to) => {
-          const { path, k } = split(id)
+          const { path, k } = valueAddress(id)
           const { envelope } = await ask(to, options, 'PUT', path, {}, { k, v: value })
           if (options.json === true) json(envelope['v'])
         }),
@@ -135,7 +136,7 @@ function confCommand(end: (exit: ExitCode) => void): Command {
       .argument('<id>')
       .action((id: string, options: Options) =>
         run(end, options, async (to) => {
-          const { path, k } = split(id)
+          const { path, k } = valueAddress(id)
           await ask(to, options, 'DELETE', path, { k })
         }),
       ),
@@ -146,7 +147,7 @@ function confCommand(end: (exit: ExitCode) => void): Command {
       .argument('<id>')
       .action((id: string, options: Options) =>
         run(end, options, async (to) => {
-          const { path, k } = split(id)
+          const { path, k } = valueAddress(id)
           const rows = await all<[number, string, string | null]>(to, options, path, { k, time_series: '1' })
           if (options.json === true) return json(rows)
           print(
@@ -205,12 +206,8 @@ function eventsCommand(end: (exit: ExitCode) => void): Command {
     )
 }
 
-function absolute(path: string): string {
-  return path.startsWith('/') ? path : `/${path}`
-}
-
 /** An id with a namespace begins with a slash, whether it is typed or not. */
-function split(id: string): { readonly path: string; readonly k: string } {
+function valueAddress(id: string): { readonly path: string; readonly k: string } {
   const { path, k } = configurationName(id.includes('/') ? absolute(id) : id)
   return { path: `/_conf${path}`, k }
 }

@@ -22,7 +22,8 @@ export function requestBody(data: string): string {
   return text
 }
 
-function readSource(source: string | 0, name: string = String(source)): string {
+/** A file, or 0 for standard input. @throws CliFailure */
+export function readSource(source: string | 0, name: string = String(source)): string {
   try {
     return readFileSync(source, 'utf8')
   } catch (error) {

@@ -5,11 +5,13 @@ import { version } from '../package.json'
 import { applicationCommands } from './applications'
 import { configCommand } from './config'
 import { CliFailure, EXIT, type ExitCode } from './failure'
+import { hooksCommand } from './hooks'
 import { migrateCommand } from './migrate'
 import { profileCommand } from './profile'
 import { registryCommands } from './registry'
 import { relayCommand } from './relay'
 import { requestCommand } from './request'
+import { schemasCommand } from './schemas'
 import { serveCommand } from './serve'
 import { watchCommand } from './watch'
 
@@ -42,6 +44,8 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
   program.addCommand(watchCommand())
   program.addCommand(profileCommand())
   for (const command of [...registryCommands(end), ...applicationCommands(end)]) program.addCommand(command)
+  program.addCommand(schemasCommand(end))
+  program.addCommand(hooksCommand(end))
   program.addCommand(migrateCommand())
   program.addCommand(relayCommand())
   for (const command of withChildren(program))

@@ -89,12 +89,27 @@ export function time(ms: number): string {
   return new Date(ms).toISOString()
 }
 
+/** One value: with line breaks for people. */
+export function show(options: Options, value: unknown): void {
+  if (options.json === true) json(value)
+  else print(JSON.stringify(value, undefined, 2))
+}
+
 export function json(value: unknown): void {
   print(JSON.stringify(value))
 }
 
 export function print(text: string): void {
   process.stdout.write(text + '\n')
+}
+
+/** An argument that is JSON. */
+export function jsonArgument(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new InvalidArgumentError('not JSON')
+  }
 }
 
 function seconds(text: string): number {
