@@ -54,12 +54,26 @@ export class Sessions {
     return (await this.lives.isRead(bucket, at.path, by, consistent)) ? version : undefined
   }
 
-  /** Those of the namespaces that are there, in the order in which they are named. */
-  async several(bucket: Bucket, session: Path, names: readonly Key[], seen: Seen): Promise<readonly Entry[]> {
+  /**
+   * Those of the namespaces that are there, in the order in which they are named. A page looks for `limit` of the names,
+   * from behind the one of `after` on.
+   */
+  async several(
+    bucket: Bucket,
+    session: Path,
+    names: readonly Key[],
+    { limit = names.length, after }: Pick<PageOptions<Key>, 'limit' | 'after'>,
+    seen: Seen,
+  ): Promise<Listing<Entry, Key>> {
+    const from = after === undefined ? 0 : names.indexOf(after) + 1
+    const asked = names.slice(from, from + limit)
     const versions = await Promise.all(
-      names.map((key) => this.get(bucket, { layer: SESSIONS, path: session, key }, seen)),
+      asked.map((key) => this.get(bucket, { layer: SESSIONS, path: session, key }, seen)),
     )
-    return names.flatMap((key, i) => (versions[i] === undefined ? [] : [{ key, version: versions[i] }]))
+    const items = asked.flatMap((key, i) =>
+      versions[i] === undefined ? [] : [{ key, version: versions[i] }],
+    )
+    return from + limit < names.length ? { items, next: asked.at(-1)! } : { items }
   }
 
   /** The namespaces of a session with their documents, by name. */

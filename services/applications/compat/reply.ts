@@ -1,5 +1,6 @@
 import { isKv4Error, type ErrorCode, type Json } from '../../../core'
 import type { MountReply } from '../../mount'
+import { wholeOrParts } from '../../whole-or-parts'
 
 type Headers = readonly (readonly [string, string])[]
 
@@ -9,9 +10,6 @@ const ALWAYS: Headers = [
   ['X-Content-Type-Options', 'nosniff'],
 ]
 const INDENT = 2
-
-/** Above this an answer is sent while it is made. */
-const MAX_WHOLE = 256 * 1024
 
 export function json(status: number, value: Json, headers: Headers = []): MountReply {
   return {
@@ -33,29 +31,13 @@ export function text(status: number, said: string, headers: Headers = []): Mount
   }
 }
 
-/** JSON that comes in parts; what is short is sent as a whole, with its length. */
+/** JSON that comes in parts. */
 export async function jsonParts(parts: AsyncGenerator<string, void, undefined>): Promise<MountReply> {
-  let whole = ''
-  for (;;) {
-    const { value, done } = await parts.next()
-    if (done === true) break
-    whole += value
-    if (whole.length > MAX_WHOLE)
-      return {
-        status: 200,
-        headers: [['Content-Type', 'application/json'], ...ALWAYS],
-        body: rest(whole, parts),
-      }
+  return {
+    status: 200,
+    headers: [['Content-Type', 'application/json'], ...ALWAYS],
+    body: await wholeOrParts(parts),
   }
-  return { status: 200, headers: [['Content-Type', 'application/json'], ...ALWAYS], body: whole }
-}
-
-async function* rest(
-  begun: string,
-  parts: AsyncGenerator<string, void, undefined>,
-): AsyncGenerator<string, void, undefined> {
-  yield begun
-  yield* parts
 }
 
 /** The members of an object, one after another, in the form that `json` has. */

@@ -3,6 +3,7 @@ import {
   Key,
   isKv4Error,
   type Bucket,
+  type Entry,
   type Json,
   type JsonObject,
   type Path,
@@ -14,11 +15,13 @@ import { SESSIONS } from '../places'
 import type { Sessions } from '../sessions'
 import { SessionStore } from '../store'
 import { documentOf, payloadOf } from './payload'
-import { Refusal, hapi, own, refuse, reply } from './refusal'
+import { Refusal, hapi, own, refuse, reply, replyParts } from './refusal'
 import { sessionPathOf } from './session-path'
 
 const MOST_PARAMETERS = 1_000
 const PAGE = 1_000
+/** Read at a time. */
+const DOCUMENTS = 16
 
 /**
  * Sessionator's wire, byte for byte (contract, sessionator.md). It had no logins: a call without one acts in the name
@@ -52,15 +55,9 @@ function sessionRoutes(sessions: Sessions): readonly MountRoute[] {
         const id = decoded(session!)
         const path = pathOf(id)
         const wanted = namespacesIn(request.rawQuery)
-        const [entries, names] = await Promise.all([
-          sessions.several(bucket, path, wanted, { by: principal.login }),
-          allNames(sessions, bucket, path),
-        ])
-        const members: (readonly [string, Json])[] = entries.map(({ key, version }) => [
-          key,
-          document(id, key, version),
-        ])
-        return reply(200, inPlace(members, { _session: id, _namespaces: names }))
+        const metadata = { _session: id, _namespaces: await allNames(sessions, bucket, path) }
+        const seen = { by: principal.login }
+        return replyParts(sessionText(portions(sessions, bucket, path, wanted, seen), metadata))
       },
     },
     {
@@ -130,6 +127,49 @@ function namespaceRoutes(sessions: Sessions): readonly MountRoute[] {
   ]
 }
 
+/**
+ * A session with documents of its, as JSON.stringify would write it as a whole: they may be hundreds, of a MiB each.
+ * @param metadata comes in the places of documents of these names, or behind all
+ */
+async function* sessionText(
+  documents: AsyncIterable<readonly Entry[]>,
+  { _session, _namespaces }: { readonly _session: string; readonly _namespaces: readonly string[] },
+): AsyncGenerator<string, void, undefined> {
+  const metadata = new Map<string, Json>([
+    ['_session', _session],
+    ['_namespaces', _namespaces],
+  ])
+  const shown = new Set<string>()
+  let before = '{'
+  function member(name: string, value: Json): string {
+    const text = `${before}${JSON.stringify(name)}:${JSON.stringify(value)}`
+    before = ','
+    shown.add(name)
+    return text
+  }
+  for await (const entries of documents)
+    for (const { key, version } of entries)
+      yield member(key, metadata.get(key) ?? document(_session, key, version))
+  for (const [name, value] of metadata) if (!shown.has(name)) yield member(name, value)
+  yield '}'
+}
+
+async function* portions(
+  sessions: Sessions,
+  bucket: Bucket,
+  session: Path,
+  names: readonly Key[],
+  seen: { readonly by: string },
+): AsyncGenerator<readonly Entry[], void, undefined> {
+  let after: Key | undefined
+  do {
+    const page = { limit: DOCUMENTS, ...(after !== undefined && { after }) }
+    const { items, next } = await sessions.several(bucket, session, names, page, seen)
+    yield items
+    after = next
+  } while (after !== undefined)
+}
+
 /** What was sent, and where it lies: members of that name keep their places, the others come behind. */
 function document(id: string, namespace: string, { v, at }: Version): JsonObject {
   const metadata = { _session: id, _namespace: namespace, _modified: new Date(at).toISOString() }
@@ -187,9 +227,11 @@ function keyOf(name: string): Key | undefined {
   }
 }
 
-/** In the order in which they are asked for; what is empty, or can be no name, is not there. */
+/** In the order of the answer; what is empty, or can be no name, is not there. */
 function namespacesIn(rawQuery: string): readonly Key[] {
   const { namespaces = [] } = parseQuery(rawQuery, '&', '=', { maxKeys: MOST_PARAMETERS })
   const names = typeof namespaces === 'string' ? [namespaces] : namespaces
-  return [...new Set(names)].flatMap((name) => keyOf(name) ?? [])
+  // As an object has its members: those that are array indices come first.
+  const members = Object.keys(Object.fromEntries(names.map((name) => [name, null])))
+  return members.flatMap((name) => keyOf(name) ?? [])
 }

@@ -1,5 +1,6 @@
 import { isKv4Error, type Json } from '../../../core'
 import type { MountReply } from '../../mount'
+import { wholeOrParts } from '../../whole-or-parts'
 
 const HEADERS = [
   ['content-type', 'application/json; charset=utf-8'],
@@ -7,8 +8,16 @@ const HEADERS = [
   ['X-Content-Type-Options', 'nosniff'],
 ] as const
 
+/** Characters up to which a session with documents is sent with its length, as the original sends all. */
+const MOST_WHOLE = 4 * 1024 * 1024
+
 export function reply(status: number, body: Json): MountReply {
   return { status, headers: HEADERS, body: JSON.stringify(body) }
+}
+
+/** The same of JSON that comes in parts. */
+export async function replyParts(parts: AsyncGenerator<string, void, undefined>): Promise<MountReply> {
+  return { status: 200, headers: HEADERS, body: await wholeOrParts(parts, MOST_WHOLE) }
 }
 
 /** What the system itself says: `{"error":"code"}`. */

@@ -39,7 +39,7 @@ type Parameter = keyof Query
 /** What a question may be made of, beside what belongs to every listing; anything else would be without effect. */
 const FORMS = {
   namespace: ['k', 'at', 'consistent'],
-  several: ['keys', 'consistent'],
+  several: ['keys', 'after', 'consistent'],
   names: ['as', 'limit', 'after', 'consistent'],
   session: ['limit', 'after', 'consistent'],
   sessions: ['depth', 'limit', 'after', 'consistent'],
@@ -63,10 +63,8 @@ export function read(sessions: Sessions): Route {
       switch (form) {
         case 'namespace':
           return namespace(sessions, bucket, path, query, by)
-        case 'several': {
-          const consistent = query.consistent === true
-          return byName(await sessions.several(bucket, path, namesIn(query.keys!), { by, consistent }))
-        }
+        case 'several':
+          return several(sessions, bucket, path, query, by)
         case 'names': {
           const { items, next } = await sessions.names(
             bucket,
@@ -136,6 +134,26 @@ async function session(
     ({ version }) => valueSize(version.v),
   )
   if (items.length === 0 && next === undefined && query.after === undefined) throw new Kv4Error('not_found')
+  const documents = byName(items)
+  return next === undefined ? documents : new Reply(documents, { next })
+}
+
+async function several(
+  sessions: Sessions,
+  bucket: Bucket,
+  path: Path,
+  query: Query,
+  by: string,
+): Promise<Json | Reply> {
+  const names = namesIn(query.keys!)
+  const after = query.after === undefined ? undefined : Key.parse(query.after)
+  if (after !== undefined && !names.includes(after))
+    throw new Kv4Error('bad_request', { fields: { parameter: 'after', reason: 'is none of `keys`' } })
+  const { items, next } = await boundedListing(
+    (page) => sessions.several(bucket, path, names, page, { by, consistent: query.consistent === true }),
+    { limit: MOST_KEYS, ...(after !== undefined && { after }) },
+    ({ version }) => valueSize(version.v),
+  )
   const documents = byName(items)
   return next === undefined ? documents : new Reply(documents, { next })
 }

@@ -149,6 +149,23 @@ describe('several namespaces', () => {
   })
 })
 
+test('documents of a MiB each are sent while they are read, as they would be as a whole', async () => {
+  const id = fresh()
+  const text = 'x😀'.repeat(200_000)
+  const names = ['b', '10', '_session', 'a', '9', ...Array.from({ length: 30 }, (_, i) => `n${i}`)]
+  for (const name of names)
+    await raw('PUT', `/v1/sessions/${id}/${name}`, { body: JSON.stringify({ text, name }) })
+  const query = ['none', ...names].map((name) => `namespaces=${name}`).join('&')
+  const answer = await fetch(`${platform.url}/v1/sessions/${id}?${query}`)
+  expect(answer.headers.get('content-length')).toBeNull()
+  const sent = await answer.text()
+  const read = JSON.parse(sent) as Record<string, unknown>
+  expect(sent).toBe(JSON.stringify(read))
+  expect(Object.keys(read)).toEqual(['9', '10', 'b', '_session', 'a', ...names.slice(5), '_namespaces'])
+  expect([read._session, read._namespaces]).toEqual([id, [...names].sort()])
+  expect(read.n29).toMatchObject({ text, name: 'n29', _session: id, _namespace: 'n29' })
+})
+
 test('a session goes with its last namespace, or as a whole', async () => {
   const id = fresh()
   const at = `/v1/sessions/${id}`

@@ -121,6 +121,24 @@ describe('a session', () => {
   })
 })
 
+test('documents come to about 4 MiB in one answer, those that are named, too', async () => {
+  const at = fresh()
+  const names = Array.from({ length: 40 }, (_, i) => `n${String(i).padStart(2, '0')}`)
+  await Promise.all(names.map((k) => api.ok(api.put(at, { k, v: { text: k.repeat(100_000) } }))))
+  for (const query of ['?', `?keys=none,${names.join(',')}&`]) {
+    const found: string[] = []
+    let after = ''
+    do {
+      const { body } = await api.get<Record<string, unknown>>(at + query + after)
+      expect(JSON.stringify(body.v).length).toBeLessThan(11 * 1024 * 1024)
+      found.push(...Object.keys(body.v))
+      after = body.next === undefined ? '' : `after=${String(body.next)}`
+    } while (after !== '')
+    expect(found).toEqual(names)
+  }
+  expect(await api.error(api.get(`${at}?keys=n01,n02&after=n03`))).toBe('400 bad_request')
+})
+
 test('sessions are listed in pages, all of them or those below a path', async () => {
   const world = fresh()
   for (const name of ['a', 'b', 'b/deeper', 'c']) await api.ok(api.put(`${world}/${name}`, { k: 'x', v: {} }))
