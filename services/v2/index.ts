@@ -1,4 +1,3 @@
-import type { Bans } from '../../auth/bans'
 import type { TokenKeeper } from '../../auth/token-keeper'
 import { Kv4Error, type Engine } from '../../core'
 import { SIGNAL, activeHosts } from '../active-hosts'
@@ -21,7 +20,7 @@ const MAX_SECONDS = 10 * 366 * 24 * 3600
  * those of V3.
  */
 export function v2({ engine, tokens, external, bans }: ServiceContext): Mount {
-  const endpoints = [tokenEndpoint(tokens), iceEndpoint(external, bans), ...STEPS.flatMap(placeEndpoints)]
+  const endpoints = [tokenEndpoint(tokens), iceEndpoint(external), ...STEPS.flatMap(placeEndpoints)]
   const paths = [...endpoints.flatMap(({ at }) => at), ...HOSTS]
   return {
     name: 'v2',
@@ -29,7 +28,7 @@ export function v2({ engine, tokens, external, bans }: ServiceContext): Mount {
     maxBody: MAX_BODY,
     refuse,
     routes: [
-      ...endpoints.map(routeOf),
+      ...endpoints.map((endpoint) => routeOf(endpoint, bans)),
       signalHosts(engine),
       {
         methods: ['OPTIONS'],
@@ -47,8 +46,9 @@ function tokenEndpoint(tokens: Pick<TokenKeeper, 'issue'>): Endpoint {
     methods: ['GET', 'POST'],
     at: ['signal/token', 'getToken'],
     summary: 'A token for `/domain/application/room` and `username`, good for `expire` seconds (60).',
-    async run({ parameters, principal, bucket }) {
-      const path = await existing(bucket, parameters, 'room')
+    async run(call) {
+      const { parameters, principal } = call
+      const path = await existing(call, 'room')
       const user = parameters.get('username')
       const grant = { principal, path, ...(user !== undefined && user !== '' && { user }) }
       const token = await tokens.issue('signal', grant, secondsOf(parameters.get('expire')))
@@ -74,19 +74,19 @@ function signalHosts(engine: Engine): MountRoute {
 }
 
 /** The service is asked in the room, with `k` and `expire` as `_token` has them: contract rest §10. */
-function iceEndpoint(external: ExternalCaller, bans: Pick<Bans, 'check'>): Endpoint {
+function iceEndpoint(external: ExternalCaller): Endpoint {
   return {
     methods: ['GET', 'POST'],
     at: ['ice', 'getIceServers'],
     summary: 'Credentials of TURN servers for `timeout` seconds (60): what `_turn` answers.',
-    async run({ parameters, principal, bucket, remoteAddress, signal }) {
-      const path = await existing(bucket, parameters, 'room')
+    async run(call) {
+      const { parameters, principal, remoteAddress, signal } = call
+      const path = await existing(call, 'room')
       const user = parameters.get('username')
       const query = {
         ...(user !== undefined && user !== '' && { k: user }),
         expire: String(secondsOf(parameters.get('timeout'))),
       }
-      await bans.check(principal.bucket, path, remoteAddress)
       return external.call({ prefix: TURN, method: 'PUT', path, query, principal, remoteAddress, signal })
     },
   }
@@ -110,14 +110,14 @@ function placeEndpoints(step: Step): readonly Endpoint[] {
       methods: ['GET'],
       at: [step, `list${PLURAL[step]}`],
       summary: `The ${step}s ${inside}.`,
-      run: ({ bucket, parameters }) => list(bucket, parameters, step),
+      run: (call) => list(call, step),
     },
     {
       methods: ['POST'],
       at: [step, `add${SINGULAR[step]}`],
       summary: `Makes the ${step}, a namespace.`,
-      async run({ bucket, parameters, principal }) {
-        await add(bucket, parameters, step, principal.login)
+      async run(call) {
+        await add(call, step, call.principal.login)
         return {}
       },
     },
@@ -125,8 +125,8 @@ function placeEndpoints(step: Step): readonly Endpoint[] {
       methods: ['DELETE'],
       at: [step],
       summary: `Removes the ${step} and all below it.`,
-      async run({ bucket, parameters, principal }) {
-        await remove(bucket, parameters, step, principal.login)
+      async run(call) {
+        await remove(call, step, call.principal.login)
         return {}
       },
     },

@@ -1,5 +1,6 @@
 import { Path, isKv4Error, type Bucket } from '../../core'
 import { NAMESPACE, NAMESPACES, namespaceAddress } from '../namespace'
+import type { Call } from './call'
 import type { Parameters } from './parameters'
 import { Refusal } from './refusal'
 
@@ -33,27 +34,35 @@ async function isThere(bucket: Bucket, path: Path): Promise<boolean> {
   return items.length > 0
 }
 
+/** The call's way to a place. */
+type Way = Pick<Call, 'bucket' | 'parameters' | 'checkBans'>
+
 /**
- * The path down to a step, each part of it being there; `upTo` undefined: the root.
- * @throws Refusal no_domain, no_application, no_room
+ * The path down to a step, each part of it being there and not denied the caller; `upTo` undefined: the root.
+ * @throws Refusal no_domain, no_application, no_room; forbidden
  */
-export async function existing(
-  bucket: Bucket,
-  parameters: Parameters,
-  upTo: Step | undefined,
-): Promise<Path> {
+export async function existing(way: Way, upTo: Step | undefined): Promise<Path> {
+  const { bucket } = way
   let path = Path.root
   if (upTo === undefined) return path
   for (const step of STEPS) {
-    path = Path.parse(`${path}/${nameOf(step, parameters)}`)
+    path = await below(path, step, way)
     if (!(await isThere(bucket, path))) throw new Refusal(MISSING[step])
     if (step === upTo) break
   }
   return path
 }
 
-export async function list(bucket: Bucket, parameters: Parameters, step: Step): Promise<readonly string[]> {
-  const above = await existing(bucket, parameters, before(step))
+/** @throws forbidden before anything is told of what is there */
+async function below(above: Path, step: Step, { parameters, checkBans }: Way): Promise<Path> {
+  const path = Path.parse(`${above}/${nameOf(step, parameters)}`)
+  await checkBans(path)
+  return path
+}
+
+export async function list(way: Way, step: Step): Promise<readonly string[]> {
+  const { bucket } = way
+  const above = await existing(way, before(step))
   const depth = Path.depth(above)
   const names = new Set<string>()
   let after: Path | undefined
@@ -72,20 +81,20 @@ export async function list(bucket: Bucket, parameters: Parameters, step: Step): 
   return [...names]
 }
 
-export async function add(bucket: Bucket, parameters: Parameters, step: Step, by: string): Promise<void> {
-  const above = await existing(bucket, parameters, before(step))
-  const path = Path.parse(`${above}/${nameOf(step, parameters)}`)
+export async function add(way: Way, step: Step, by: string): Promise<void> {
+  const above = await existing(way, before(step))
+  const path = await below(above, step, way)
   try {
-    await bucket.put(namespaceAddress(path), NAMESPACE, { by, expect: 'absent' })
+    await way.bucket.put(namespaceAddress(path), NAMESPACE, { by, expect: 'absent' })
   } catch (error) {
     throw isKv4Error(error, 'version_conflict') ? new Refusal(THERE[step]) : error
   }
 }
 
 /** With all that is below it. */
-export async function remove(bucket: Bucket, parameters: Parameters, step: Step, by: string): Promise<void> {
-  const path = await existing(bucket, parameters, step)
-  await bucket.removeUnder(NAMESPACES, path, { by })
+export async function remove(way: Way, step: Step, by: string): Promise<void> {
+  const path = await existing(way, step)
+  await way.bucket.removeUnder(NAMESPACES, path, { by })
 }
 
 function before(step: Step): Step | undefined {

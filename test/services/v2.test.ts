@@ -254,6 +254,39 @@ describe('ICE servers, with a host of _turn', () => {
   })
 })
 
+test('what is denied an address at a path of the tree is denied it here, as by the envelope', async () => {
+  const { elena } = world
+  for (const path of ['denied.com', 'denied.com/app', 'denied.com/app/room', 'open.com'])
+    await elena.post(`/_ns/${path}`)
+  await elena.ok(elena.put('/_auth/denied.com/app', { k: '203.0.113.9' }))
+  const port = Number(new URL(world.platform.url).port)
+  const told = async (method: string, at: string, parameters: Readonly<Record<string, string>>) => {
+    const query = form({ ...credentials, ...parameters })
+    const headers = { 'X-Forwarded-For': '203.0.113.9' }
+    return ((await ask(port, method, `${at}?${query}`, { headers })).json as { e: string | null }).e
+  }
+  const app = { domain: 'denied.com', application: 'app' }
+  for (const [method, at, parameters] of [
+    ['GET', '/signal/token', { ...app, room: 'room' }],
+    ['POST', '/getToken', { ...app, room: 'room' }],
+    ['POST', '/room', { ...app, room: 'new' }],
+    ['POST', '/addRoom', { ...app, room: 'room' }],
+    ['DELETE', '/room', { ...app, room: 'room' }],
+    ['DELETE', '/room', { ...app, room: 'none' }],
+    ['GET', '/room', app],
+    ['POST', '/application', app],
+    ['DELETE', '/application', app],
+  ] as const)
+    expect([method, at, await told(method, at, parameters)]).toEqual([method, at, 'forbidden'])
+  expect(await told('GET', '/application', { domain: 'denied.com' })).toBeNull()
+  expect(await told('POST', '/application', { domain: 'open.com', application: 'app' })).toBeNull()
+  expect(await elena.ok(elena.get<string[]>('/_ns/denied.com'))).toEqual([
+    'denied.com',
+    'denied.com/app',
+    'denied.com/app/room',
+  ])
+})
+
 test.each([
   ['GET', '/signal/list?secure=1'],
   ['POST', '/wsList'],
