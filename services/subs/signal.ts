@@ -33,11 +33,15 @@ export interface SignalOptions {
 
 /**
  * The upgrade paths of contract §1: the last segment is the token, the one before it names the dialect; whatever path the
- * advertised base has may stand before.
+ * advertised base has may stand before, unless it begins as the prefix of a service does. Empty segments do not count:
+ * clients put a slash behind a base that ends in one.
  */
+const PATTERN = /^\/+(?:(?![_%])[^/]+\/+(?:[^/]+\/+)*)?(v1|v2|ws)\/+([^/]+)\/*$/
+
+/** The socket that clients of all generations open. */
 export function signal(options: SignalOptions): SocketRoute {
   return {
-    pattern: /^(?:\/[A-Za-z0-9.~-]+)*\/(v1|v2|ws)\/([^/]+)\/?$/,
+    pattern: PATTERN,
     access: 'public',
     summary:
       'The signalling socket: the token of `_token` says account, channel and user. `v1` and `v2` speak the envelope of V2 and V3, `ws` that of V1.',

@@ -144,6 +144,7 @@ describe('an upgrade', () => {
     ['/v2', 404],
     ['/v2/a/b', 404],
     ['/_data/v2/token', 404],
+    ['//_data//ws/v2/token', 404],
     ['/v2/' + 'x'.repeat(5_000), 101],
     ['/v2/%ff', 101],
     ['/_subs/link', 401],

@@ -87,7 +87,16 @@ describe('the envelope of V3 and V2', () => {
     await Promise.all([alice.close(), bob.close()])
   })
 
-  test.each(['/v1/', '/v2/', '/ws/v1/', '/ws/v2/', '/any/base/v2/'])('is spoken at %s<token>', async (at) => {
+  test.each([
+    '/v1/',
+    '/v2/',
+    '/ws/v1/',
+    '/ws/v2/',
+    '/any/base/v2/',
+    '/any_base/of%20mine/_ws/v2/',
+    '//v2/',
+    '/ws//v2//',
+  ])('is spoken at %s<token>', async (at) => {
     const alice = await world.peer('paths', 'alice', at.slice(1, -1))
     expect(alice.take()).toEqual(['{"t":"u","m":{"f":"/paths/__sys__","o":"peers"},"p":{"users":["alice"]}}'])
     await alice.close()
