@@ -1,4 +1,4 @@
-import type { Bucket, JsonObject, Key } from '../../core'
+import type { Bucket, JsonObject, Key, Layer, Version } from '../../core'
 import type { Channel } from './channel'
 import type { Cluster } from './cluster/cluster'
 import { PRESENCE } from './layer'
@@ -13,6 +13,9 @@ export interface Subscriptions {
 export interface Subscription {
   readonly user: Key
   readonly entry: JsonObject
+  /** Where it is stored, and as which version. */
+  readonly layer: Layer
+  readonly version: Version
 }
 
 export interface SubscriptionsOptions {
@@ -34,12 +37,14 @@ export class SubscriptionReader {
     const found = new Map<Key, Subscription & { readonly since: number }>()
     let next: Key | undefined
     for (const [node, epoch] of this.#nodes()) {
-      const listing = await bucket.entries({ layer: PRESENCE.layerOf(node), path }, page)
+      const layer = PRESENCE.layerOf(node)
+      const listing = await bucket.entries({ layer, path }, page)
       for (const { key: user, version } of listing.items) {
         const connection = connectionOf(version.v)
         if (connection === undefined || connection.epoch !== epoch) continue
-        if ((found.get(user)?.since ?? -Infinity) < connection.since)
-          found.set(user, { user, entry: shownEntry(channel, node, user), since: connection.since })
+        if ((found.get(user)?.since ?? -Infinity) >= connection.since) continue
+        const entry = shownEntry(channel, node, user)
+        found.set(user, { user, entry, layer, version, since: connection.since })
       }
       // What another node has beyond the shortest page may not be all that there is.
       if (listing.next !== undefined && (next === undefined || isBefore(listing.next, next)))
@@ -55,11 +60,12 @@ export class SubscriptionReader {
   async find(bucket: Bucket, path: Channel['path'], user: Key): Promise<Subscription | undefined> {
     let newest: (Subscription & { readonly since: number }) | undefined
     for (const [node, epoch] of this.#nodes()) {
-      const version = await bucket.get({ layer: PRESENCE.layerOf(node), path, key: user })
+      const layer = PRESENCE.layerOf(node)
+      const version = await bucket.get({ layer, path, key: user })
       const connection = version && connectionOf(version.v)
       if (connection?.epoch !== epoch || (newest !== undefined && newest.since > connection.since)) continue
       const entry = shownEntry({ bucket: bucket.name, path }, node, user)
-      newest = { user, entry, since: connection.since }
+      newest = { user, entry, layer, version: version!, since: connection.since }
     }
     return newest
   }

@@ -67,6 +67,40 @@ describe('PUT', () => {
     await elena.ok(elena.post('/_auth/my/path', { k: '203.0.113.9' }))
   })
 
+  test('is shown with all its coordinates, and stays in the history', async () => {
+    const place = '/_auth/shown/path'
+    await deny('/shown/path', '203.0.113.9', { v: 'spam' })
+    const datum = {
+      w: 'elena',
+      k: '203.0.113.9',
+      l: '*auth',
+      p: '/shown/path',
+      t: expect.any(Number) as unknown,
+      m: null,
+      v: { value: 'spam', _ver_: 'v1' },
+      s: 'c',
+      a: null,
+      _id: 'v1',
+      _rev: 'v1',
+    }
+    for (const form of ['datum', '1']) {
+      expect(await elena.ok(elena.get(`${place}?as=${form}`))).toEqual([datum])
+      expect(await elena.ok(elena.get(`${place}?as=${form}&k=::ffff:203.0.113.9`))).toEqual(datum)
+    }
+    await elena.ok(elena.delete(`${place}?k=203.0.113.9`))
+    const rows: unknown[][] = [
+      [expect.any(Number), 'elena', { _deleted: true }],
+      [expect.any(Number), 'elena', { value: 'spam' }],
+    ]
+    expect(await elena.ok(elena.get(`${place}?k=203.0.113.9&time_series=1`))).toEqual(rows)
+    expect(await elena.ok(elena.get(`${place}?k=203.0.113.9&time_series=1&gs=2016`))).toEqual([])
+    expect(await elena.ok(elena.get(`${place}?time_series=1`))).toEqual(
+      rows.map((row) => [...row, '203.0.113.9']),
+    )
+    expect(await code(elena.get(`${place}?time_series=1&gs=soon`))).toBe('400 bad_range')
+    expect(await elena.ok(elena.get(place))).toEqual([])
+  })
+
   test.each([
     ['', 'bad_address'],
     ['somewhere', 'bad_address'],

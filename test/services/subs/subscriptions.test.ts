@@ -35,6 +35,24 @@ describe('_subs', () => {
       { ...entry, key: 'bob' },
       entry,
     ])
+    const datum = {
+      w: 'elena',
+      k: 'rt',
+      l: '*subs:test',
+      p: '/seen/here',
+      t: expect.any(Number) as unknown,
+      m: null,
+      v: { ...entry, _ver_: expect.any(String) as unknown },
+      s: 'c',
+      a: null,
+      _id: expect.any(String) as unknown,
+      _rev: expect.any(String) as unknown,
+    }
+    expect(await world.elena.ok(world.elena.get('/_subs/seen/here?as=1&k=rt'))).toEqual(datum)
+    expect(await world.elena.ok(world.elena.get('/_subs/seen/here/topic?as=datum'))).toEqual([
+      { ...datum, k: 'bob', v: { ...datum.v, key: 'bob' } },
+      datum,
+    ])
     expect(await world.elena.error(world.elena.get('/_subs/seen/here?k=nobody'))).toBe('404 not_found')
     await Promise.all([bob.close(), rt.close()])
     for (let i = 0; (await users('seen/here')).length > 0; i++) {
