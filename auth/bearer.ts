@@ -35,7 +35,7 @@ function principalOf(
   { account, sub, bucket, login, scope = {} }: TokenHolder,
   purpose: PrincipalToken['purpose'],
 ): Principal {
-  const { prefix, layers } = scope
+  const { prefix, type, layers } = scope
   return Object.freeze({
     account,
     ...(sub !== undefined && { sub }),
@@ -45,6 +45,7 @@ function principalOf(
     token: Object.freeze({
       purpose,
       prefix: typeof prefix === 'string' ? prefix : '',
+      ...(typeof type === 'string' && { type }),
       layers: Array.isArray(layers) ? layers.filter((layer) => typeof layer === 'string') : [],
     }),
   })

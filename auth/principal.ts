@@ -22,6 +22,8 @@ export interface PrincipalToken {
   readonly purpose: 'service' | 'host'
   /** Of the external service: `_turn`. */
   readonly prefix: string
+  /** Of a host: what it may be asked for as by `_host?type=`. */
+  readonly type?: string
   /** Which of the account's layers an external service may use. */
   readonly layers: readonly string[]
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { TokenKeeper } from '../../auth'
 import type { JsonObject } from '../../core'
 import { Reply, route, type Route } from '../module'
+import { TYPE } from './hosts'
 
 const AT = '/runtime/hosts/token'
 const PREFIX = z.string().regex(/^_[a-z][a-z0-9_-]{0,62}$/)
@@ -22,6 +23,11 @@ function issue(tokens: TokenKeeper): Route {
     input: {
       query: z.object({
         prefix: PREFIX.describe('`_turn`'),
+        type: z
+          .string()
+          .regex(TYPE, 'is not a lower case word')
+          .describe('the type that they register; default: the prefix without `_`')
+          .optional(),
         expire: z
           .string()
           .regex(/^\d{1,9}$/)
@@ -31,8 +37,8 @@ function issue(tokens: TokenKeeper): Route {
           .describe('seconds, at most ten years; 0 (default): for ever'),
       }),
     },
-    async run({ principal, query: { prefix, expire } }) {
-      const scope: JsonObject = { prefix }
+    async run({ principal, query: { prefix, type, expire } }) {
+      const scope: JsonObject = { prefix, ...(type !== undefined && { type }) }
       return new Reply(await tokens.issue('host', { principal, user: userOf(prefix), scope }, expire), {
         created: true,
       })

@@ -27,7 +27,7 @@ import type { ServiceNames } from '../service-names'
 
 const HOST = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const PREFIX = /^_[a-z][a-z0-9_-]{0,62}$/
-const TYPE = /^[a-z][a-z0-9_-]{0,62}$/
+export const TYPE = /^[a-z][a-z0-9_-]{0,62}$/
 const PUBLIC = /^[\x21-\x7e]{1,512}$/
 const MAX_LAYERS = 16
 /** How many hosts there may be, of nodes and of all services: each call looks at them. */
@@ -82,13 +82,14 @@ export class Hosts {
 
   /**
    * Registers a host, or refreshes it.
-   * @throws bad_request with the parameter; service_exists for a prefix of another service, forbidden for one that the
-   *   caller's token is not for
+   * @throws bad_request with the parameter; service_exists for a prefix of another service, forbidden for one, or for a
+   *   type, that the caller's token is not for
    */
   async register(name: string, asked: Registration, principal: Principal): Promise<Registered> {
     const { engine, external, names, stats } = this.options
     const { prefix, type = prefix.slice(1), lapse = DEFAULT_LAPSE } = asked
     const key = externalKey(name, prefix, principal)
+    checkType(type, principal)
     if (external.isOwn(prefix) || type === SIGNAL)
       throw new Kv4Error('service_exists', { fields: { reason: `${prefix} is a service of the platform` } })
     const layers = (asked.layers ?? []).map((layer) => ownLayer(layer, prefix))
@@ -159,6 +160,13 @@ function externalKey(name: string, prefix: string, { token }: Principal): Key {
   if (type === SIGNAL)
     throw new Kv4Error('service_exists', { fields: { reason: `${prefix} is a service of the platform` } })
   return hostKey(name, type)
+}
+
+/** Or a host of one service would be named to those who ask for another. @throws forbidden */
+function checkType(type: string, { token }: Principal): void {
+  if (token === undefined) return
+  const { prefix, type: own = prefix.slice(1) } = token
+  if (type !== own) throw new Kv4Error('forbidden', { fields: { reason: `the token is for type ${own}` } })
 }
 
 /** A service has layers of its own name, and measurements of its own name. @throws bad_layer, bad_layer_prefix */

@@ -130,6 +130,31 @@ describe('registration', () => {
     expect(await bearer('PUT', ACTIVE, { k: 'one', v: good })).toBe(401)
   })
 
+  test('with a token is of the type of its prefix, or the one that the token was made for', async () => {
+    const { sys, url } = platform
+    const tell = async (type: string | undefined, query: string) => {
+      const token = await sys.ok(sys.put<string>(`/_host/runtime/hosts/token?prefix=_video${query}`))
+      const v = { ...good, public: 'video.example.com', ...(type !== undefined && { type }) }
+      const { status } = await fetch(url + ACTIVE, {
+        method: 'PUT',
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ k: 'one', v }),
+      })
+      return status
+    }
+    expect(await tell('turn', '')).toBe(403)
+    expect(await sys.error(sys.get('/_host?type=turn'))).toBe('503 service_unavailable')
+    expect(await tell(undefined, '')).toBe(201)
+    expect(await tell('video', '')).toBe(200)
+    expect(await tell(undefined, '&type=stream')).toBe(403)
+    await sys.ok(sys.delete(`${ACTIVE}?k=one&prefix=_video`))
+    expect(await tell('stream', '&type=stream')).toBe(201)
+    expect(await sys.ok(sys.get('/_host?type=stream'))).toBe('video.example.com')
+    expect(await sys.error(sys.put('/_host/runtime/hosts/token?prefix=_video&type=No'))).toBe(
+      '400 bad_request',
+    )
+  })
+
   test('of nothing private is possible where nothing is allowed expressly', async () => {
     const closed = await startOpenPlatform({ KV4_SERVICE_ALLOW: '' })
     for (const url of [
