@@ -64,6 +64,7 @@ interface Rows<Row> {
 
 interface BulkGetAnswer {
   readonly results: readonly {
+    readonly id: string
     readonly docs: readonly { readonly ok?: StoredDocument; readonly error?: { readonly error?: string } }[]
   }[]
 }
@@ -157,11 +158,19 @@ export class CouchDatabase {
       path: '_bulk_get',
       body: { docs: wanted },
     })
-    return wanted.map((_, i) => {
-      const { ok, error } = results[i]?.docs[0] ?? {}
-      if (ok === undefined && error?.error !== 'not_found')
-        throw unavailable(`CouchDB failed to read a revision: ${error?.error}`)
-      return ok as Document | undefined
+    // By name, not by place: several revisions of one document may be answered together, whatever stood between them.
+    const found = new Map<string, StoredDocument>()
+    const missing = new Set<string>()
+    for (const { id, docs } of results)
+      for (const { ok, error } of docs)
+        if (ok !== undefined) found.set(`${ok._id} ${ok._rev}`, ok)
+        else if (error?.error === 'not_found') missing.add(id)
+        else throw unavailable(`CouchDB failed to read a revision: ${error?.error}`)
+    return wanted.map(({ id, rev }) => {
+      const document = found.get(`${id} ${rev}`)
+      if (document === undefined && !missing.has(id))
+        throw unavailable('CouchDB answered without a revision that was asked for')
+      return document as Document | undefined
     })
   }
 

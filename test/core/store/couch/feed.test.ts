@@ -128,6 +128,41 @@ describe.each(TARGETS)('the live feed, on %s', (_name, start) => {
     expect(told).toEqual(expected)
   })
 
+  test('tells each change as what it is when another node replaced several entries again and again', async () => {
+    const [a, b] = [address('/f', 'a', SUBS), address('/f', 'b', SUBS)]
+    const expected: Change[] = []
+    const write = async (what: Write): Promise<void> => {
+      await storeAll(others, [what])
+      expected.push(changeOf(what))
+    }
+    const heard: Change[] = []
+    let go!: () => void
+    const gate = new Promise<void>((resolve) => (go = resolve))
+    const cursor = await bucket.cursor()
+    const slow = (async () => {
+      for await (const { changes } of bucket.changes(cursor, { live: true, signal: stop.signal })) {
+        heard.push(...changes)
+        await gate
+      }
+    })()
+    await write(put(v, version(1)))
+    for (let i = 0; i < 200 && heard.length === 0; i++)
+      await new Promise((resolve) => setTimeout(resolve, 25))
+    // All of it waits for the reader, who then takes it at once.
+    for (let n = 0; n < 4; n++) {
+      await write(replace(a, n, version(n + 1, `a${n}`)))
+      await write(put(address('/f', `between ${n}`), version(1, n)))
+      await write(replace(b, n, version(n + 1, `b${n}`)))
+    }
+    await hears(expected.length)
+    go()
+    for (let i = 0; i < 200 && heard.length < expected.length; i++)
+      await new Promise((resolve) => setTimeout(resolve, 25))
+    expect(heard).toEqual(expected)
+    stop.abort()
+    await slow
+  })
+
   test('tells a write whose answer was lost', async () => {
     let cut = false
     proxy.fault = ({ path }) => {
