@@ -15,7 +15,7 @@ async function node(name: string): Promise<Platform> {
   const settings = {
     KV4_COUCHDB_URL: process.env['KV4_TEST_COUCHDB_URL'] ?? couch.url,
     KV4_NODE: name,
-    KV4_HOST_BEAT_MS: '300',
+    KV4_HOST_BEAT_MS: '2000',
   }
   const platform = await startPlatform({ settings })
   platforms.push(platform)
