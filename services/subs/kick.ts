@@ -21,9 +21,7 @@ export function kick({ router, presence, cluster, tokens }: KickOptions): Route 
   async function kickAt(channel: Channel, user: Key | undefined, by: string): Promise<number> {
     // First of all: clients come back with the same token in 160 ms.
     await tokens.revoke(channel.bucket, channel.path, user, by)
-    const kicked = new Set<Key>()
-    for (const here of router.usersHere(channel, user)) kicked.add(here)
-    router.close(channel, user)
+    const kicked = new Set(router.close(channel, user))
     // A socket takes its time to close; who was kicked is not listed any more once this is answered.
     await Promise.all([...kicked].map((each) => presence.leave(channel, each, by)))
     for (const node of cluster.others.keys()) {

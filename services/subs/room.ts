@@ -25,7 +25,8 @@ export class Room {
   readonly #connections = new Map<string, Member[]>()
   readonly #remote = new Map<string, Map<string, RemoteUser>>()
   /** Connections by user that are on their way in. */
-  readonly #entering = new Map<string, number>()
+  readonly #entering = new Map<string, Set<Member>>()
+  readonly #turnedAway = new WeakSet<Member>()
   readonly #told = new Set<string>()
 
   constructor(readonly channel: Channel) {}
@@ -35,15 +36,26 @@ export class Room {
     return this.members.size === 0 && this.#entering.size === 0
   }
 
-  enter(user: string): void {
-    this.#entering.set(user, (this.#entering.get(user) ?? 0) + 1)
+  enter(member: Member): void {
+    const entering = this.#entering.get(member.user)
+    if (entering === undefined) this.#entering.set(member.user, new Set([member]))
+    else entering.add(member)
   }
 
-  /** The end of `enter`, whether he comes in or not. */
-  entered(user: string): void {
-    const left = this.#entering.get(user)! - 1
-    if (left === 0) this.#entering.delete(user)
-    else this.#entering.set(user, left)
+  /** The end of `enter`, whether it comes in or not. false: it was turned away. */
+  entered(member: Member): boolean {
+    const entering = this.#entering.get(member.user)!
+    entering.delete(member)
+    if (entering.size === 0) this.#entering.delete(member.user)
+    return !this.#turnedAway.has(member)
+  }
+
+  /** Keeps out who is on the way in: the connections of one user, or (undefined) all. Answers them. */
+  turnAway(user: string | undefined): readonly Member[] {
+    const groups = user === undefined ? [...this.#entering.values()] : [this.#entering.get(user) ?? []]
+    const members = groups.flatMap((group) => [...group])
+    for (const member of members) this.#turnedAway.add(member)
+    return members
   }
 
   add(member: Member): void {

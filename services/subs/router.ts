@@ -64,13 +64,13 @@ export class Router implements PresenceEvents, ClusterEvents {
   /**
    * Lets a member in: tells it who is there, and the others of it. Without the store it is in all the same, for those of
    * this node.
-   * @returns undefined when it has gone meanwhile
+   * @returns undefined when it has gone meanwhile, or was kicked
    */
   async enter(channel: Channel, member: Member, isOpen: () => boolean): Promise<Seat | undefined> {
     const { presence, onBackgroundError } = this.options
     const held = this.#held(channel)
     const { room } = held
-    room.enter(member.user)
+    room.enter(member)
     try {
       await presence.hold(channel.bucket)
       await presence.enter(channel, member.user, member.login, member.since)
@@ -80,8 +80,8 @@ export class Router implements PresenceEvents, ClusterEvents {
       held.ready = undefined
       onBackgroundError(error)
     }
-    room.entered(member.user)
-    if (!isOpen()) {
+    // A socket that is being closed takes its time to be so.
+    if (!room.entered(member) || !isOpen()) {
       this.#departed(held, member)
       return undefined
     }
@@ -96,19 +96,14 @@ export class Router implements PresenceEvents, ClusterEvents {
     }
   }
 
-  /** Who of this node is at a channel: one user, or all. */
-  usersHere(channel: Channel, user: Key | undefined): ReadonlySet<Key> {
+  /** Closes the connections of one user, or of all, at a channel of this node, those on their way in too. Whose they were. */
+  close(channel: Channel, user: Key | undefined): ReadonlySet<Key> {
     const room = this.#rooms.get(channelId(channel))?.room
-    const members = user === undefined ? room?.members : room?.connections(user)
-    return new Set([...(members ?? [])].map((member) => member.user))
-  }
-
-  /** Closes the connections of one user, or of all, at a channel of this node. */
-  close(channel: Channel, user: Key | undefined): void {
-    const room = this.#rooms.get(channelId(channel))?.room
-    if (room === undefined) return
-    const members = user === undefined ? [...room.members] : room.connections(user)
+    if (room === undefined) return new Set()
+    const inside = user === undefined ? room.members : room.connections(user)
+    const members = [...inside, ...room.turnAway(user)]
     for (const { socket } of members) socket.close(KICKED, 'kicked')
+    return new Set(members.map((member) => member.user))
   }
 
   kicked(channel: Channel, user: Key): void {

@@ -1,5 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { createAccountEnds } from '../../../auth'
+import { BucketName, Key, Path } from '../../../core'
+import { ACTIVE_HOSTS, SIGNAL, hostKey, storedHost } from '../../../services/active-hosts'
+import { PRESENCE } from '../../../services/subs/layer'
+import { presenceEntry } from '../../../services/subs/presence-entry'
 import type { Client } from '../../client'
 import { Peer } from './peer'
 import { openSignalWorld, type SignalWorld } from './world'
@@ -120,6 +124,41 @@ describe('a kick', () => {
     expect(await users('all/below')).toEqual(['carol'])
     expect(await world.elena.ok(world.elena.delete('/_subs/all'))).toBe(0)
     await elsewhere.close()
+  })
+
+  test('turns away who is listed but still on the way in', async () => {
+    const { elena, platform } = world
+    const token = await world.token('slow', 'bob')
+    // Who comes to a room waits for each node that has somebody there, and this one does not answer.
+    const [node, epoch] = ['silent', 'once']
+    const bus = platform.engine.bucket(BucketName.system)
+    const host = { ...ACTIVE_HOSTS, key: hostKey(node, SIGNAL) }
+    const said = { type: SIGNAL, url: 'http://127.0.0.1:1', node, epoch, load: 0 }
+    await bus.put(host, storedHost(said), { by: '$sys' })
+    const channel = { bucket: BucketName.of('elena'), path: Path.parse('/slow') }
+    const carol = { layer: PRESENCE.layerOf(node), path: channel.path, key: Key.parse('carol') }
+    const entry = presenceEntry(channel, node, 'carol', { since: 1, epoch })
+    await platform.engine.bucket(channel.bucket).put(carol, entry, { by: 'elena' })
+    const listed = async (wanted: readonly string[]) => {
+      for (let i = 0; String(await users('slow')) !== String(wanted); i++) {
+        expect(i).toBeLessThan(200)
+        await wait(10)
+      }
+    }
+    await listed(['carol'])
+
+    for (const query of ['?k=bob', '']) {
+      await wait(2)
+      const bob = new Peer(world.url(query === '' ? await world.token('slow', 'bob') : token))
+      await listed(['bob', 'carol'])
+      expect(bob.frames).toEqual([])
+      expect(await elena.ok(elena.delete(`/_subs/slow${query}`))).toBe(query === '' ? 2 : 1)
+      expect(await bob.closed).toEqual({ code: 4003, reason: 'kicked' })
+      expect(bob.frames).toEqual([])
+      expect(await users('slow')).toEqual(query === '' ? [] : ['carol'])
+    }
+    expect((await new Peer(world.url(token)).closed).code).toBe(4001)
+    await bus.remove(host, { by: '$sys' })
   })
 
   test('of a user with a universal token ends it there', async () => {
