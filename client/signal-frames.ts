@@ -7,7 +7,7 @@ export type Told = {
 
 interface Envelope {
   readonly t: string
-  readonly m: { readonly f: string; readonly t?: string; readonly o?: string }
+  readonly m: { readonly f: string; readonly t?: string | null; readonly o?: string }
   readonly p: unknown
 }
 
@@ -25,12 +25,16 @@ export function read(frame: string): Told | undefined {
     case 'peer_removed':
       return { name: 'removed', value: from }
     case 'gap':
-      return from === SYSTEM ? { name: 'gap', value: undefined } : undefined
-    default: {
-      const to = m.t === undefined ? {} : { to: lastSegment(m.t) }
-      return { name: 'message', value: { from, ...to, operation: m.o ?? '', payload: p } }
-    }
+      return from === SYSTEM ? { name: 'gap', value: undefined } : message(from, m, p)
+    default:
+      return message(from, m, p)
   }
+}
+
+function message(from: string, { t, o }: Envelope['m'], payload: unknown): Told {
+  // Other clients say null, or nothing, of a target that they have not.
+  const to = t ? { to: lastSegment(t) } : {}
+  return { name: 'message', value: { from, ...to, operation: o ?? '', payload } }
 }
 
 /** The sender is left to the server, which knows it from the token. */

@@ -16,7 +16,7 @@ export interface Message {
   readonly object?: string
 }
 
-/** Operations that only the platform says; a client that says one is not passed on. */
+/** What the platform itself says. */
 export const OPERATIONS = {
   peers: 'peers',
   connected: 'peer_connected',
@@ -24,8 +24,10 @@ export const OPERATIONS = {
   gap: 'gap',
 } as const
 
-const RESERVED: ReadonlySet<string> = new Set(Object.values(OPERATIONS))
+// All that clients of any age take for the platform's word whoever says it; a gap is one by its sender.
+const RESERVED: ReadonlySet<string> = new Set([OPERATIONS.peers, OPERATIONS.connected, OPERATIONS.removed])
 
+/** Whether only the platform says it: a client that does is not passed on. */
 export function isReserved(operation: string | undefined): boolean {
   return operation !== undefined && RESERVED.has(operation)
 }

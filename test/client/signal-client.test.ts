@@ -53,6 +53,29 @@ test('opens with a token and a host of its own finding, talks, and closes', asyn
   expect(() => bob.send('late')).toThrow('not connected')
 })
 
+test('hears what clients of other makes say, whatever their target looks like', async () => {
+  const heard: unknown[] = []
+  const alice = client('alice')
+  await alice.open()
+  alice.on('message', (message) => heard.push(message))
+  alice.on('gap', () => heard.push('gap'))
+  const other = await world.peer('chat', 'other')
+  for (const m of ['{"t":null,"o":"a"}', '{"t":"","o":"b"}', '{"t":"/chat/alice"}', '{"o":"gap"}'])
+    other.send(`{"t":"u","m":${m},"p":1}`)
+  const old = await world.peer('chat', 'old', 'ws')
+  old.send('{"eventName":"c","data":{},"targetUserId":null}')
+  for (let i = 0; i < 100 && heard.length < 5; i++) await new Promise((resolve) => setTimeout(resolve, 20))
+  const said = { from: 'other', payload: 1 }
+  expect(heard).toEqual([
+    { ...said, operation: 'a' },
+    { ...said, operation: 'b' },
+    { ...said, to: 'alice', operation: '' },
+    { ...said, operation: 'gap' },
+    { from: 'old', operation: 'c', payload: {} },
+  ])
+  await Promise.all([other.close(), old.close()])
+})
+
 test('comes back when its connection is lost, and says that something may be missing', async () => {
   const sockets: { terminate(): void }[] = []
   const { WebSocket } = await import('ws')

@@ -37,7 +37,7 @@ describe('a frame', () => {
     ['so deep that parsers fail', `{"t":"u","m":{"o":"x"},"p":${deep(30_000)}}`],
     ['in the name of the platform', '{"t":"u","m":{"o":"peers"},"p":{"users":[]}}'],
     ['in its name, spelt otherwise', '{"t":"u","m":{"o":"pee\\u0072_removed"},"p":null}'],
-    ['in its name at the second try', '{"t":"u","m":{"o":"x","o":"gap"},"p":null}'],
+    ['in its name at the second try', '{"t":"u","m":{"o":"x","o":"peer_connected"},"p":null}'],
     ['of V1 in a room of V3', '{"eventName":"x","data":1}'],
     ['that is only blanks', '   '],
     ['that is empty', ''],
