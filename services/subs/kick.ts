@@ -28,7 +28,7 @@ export function kick({ router, presence, cluster, tokens }: KickOptions): Route 
       const there =
         user === undefined ? (await presence.usersOf(channel, node)).map(([each]) => each) : [user]
       const gone = await Promise.all(
-        there.map(async (each) => ((await presence.takeAway(channel, node, each, by)) ? [each] : [])),
+        there.map(async (each) => ((await presence.kick(channel, node, each, by)) ? [each] : [])),
       )
       for (const each of gone.flat()) kicked.add(each)
     }

@@ -12,6 +12,8 @@ const REFRESH_MS = 2 * 60_000
 const REFRESHED_AT_ONCE = 200
 const PAGE = 1_000
 const PAUSE_MS = 1_000
+/** Recorded as who cleans up after a node that others heard nothing of any more. No login is called so. */
+const CLEANER = '$node'
 
 /** What the feeds tell of presence. */
 export interface PresenceEvents {
@@ -123,8 +125,20 @@ export class Presence {
     })
   }
 
-  /** Takes the entry of a user of another node away: that node's feed tells it so. false: there was none. */
-  async takeAway(channel: Channel, node: string, user: Key, by: string, n?: number): Promise<boolean> {
+  /**
+   * Takes the entry of a user of another node away: its feed tells that node so, which closes his sockets. false: there
+   * was none.
+   */
+  async kick(channel: Channel, node: string, user: Key, by: string): Promise<boolean> {
+    return this.#takeAway(channel, node, user, by)
+  }
+
+  /** Takes the entry with that number away, whose node is dead: should it be there after all, it writes the entry anew. */
+  async cleanUp(channel: Channel, node: string, user: Key, n: number): Promise<void> {
+    await this.#takeAway(channel, node, user, CLEANER, n)
+  }
+
+  async #takeAway(channel: Channel, node: string, user: Key, by: string, n?: number): Promise<boolean> {
     const address = { layer: PRESENCE.layerOf(node), path: channel.path, key: user }
     try {
       const options = n === undefined ? { by } : { by, expect: { n } }
@@ -216,7 +230,9 @@ export class Presence {
     const known = this.#written.get(entryId(channel, user))
     // Of what was taken away before it was written anew nothing is left to do.
     if (version.op !== 'delete' || known?.version === undefined || version.n <= known.version.n) return
-    if (known.version.exp! <= version.at) this.#renew(known).catch(this.options.onBackgroundError)
+    // Lapsed, or taken for a dead node's: nobody has kicked anybody.
+    if (version.by === CLEANER || known.version.exp! <= version.at)
+      this.#restore(known).catch(this.options.onBackgroundError)
     else this.#lose(known)
   }
 
@@ -238,6 +254,14 @@ export class Presence {
           due.slice(i, i + REFRESHED_AT_ONCE).map((each) => this.#renew(each).catch(onBackgroundError)),
         )
     }
+  }
+
+  /** Writes an entry anew that was taken away although its user is here. */
+  async #restore({ channel, user }: Written): Promise<void> {
+    await this.#inTurn(channel, user, async () => {
+      const known = this.#written.get(entryId(channel, user))
+      if (known !== undefined) await this.#write(channel, user, known.login, known.connection)
+    })
   }
 
   /** Writes an entry again, on the condition that nobody has taken it away. */
@@ -262,9 +286,8 @@ export class Presence {
         this.#written.set(entryId(channel, user), { ...known, version })
       } catch (error) {
         if (!isKv4Error(error, 'version_conflict')) throw error
-        // After a long time without the store it has lapsed: nobody has kicked anybody.
+        // After a long time without the store it has lapsed. Otherwise the feed tells who took it away.
         if (known.version.exp! <= this.options.clock()) await this.#write(channel, user, login, connection)
-        else this.#lose(known)
       }
     })
   }

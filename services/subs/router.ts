@@ -162,7 +162,7 @@ export class Router implements PresenceEvents, ClusterEvents {
         room.deleteRemote(node, user)
         this.#tellNews(room, user)
         // Every node that knows the room tries; one of them does it.
-        presence.takeAway(room.channel, node, user as Key, '$sys', n).catch(onBackgroundError)
+        presence.cleanUp(room.channel, node, user as Key, n).catch(onBackgroundError)
       }
     }
   }
@@ -266,7 +266,7 @@ export class Router implements PresenceEvents, ClusterEvents {
       // Left behind by an earlier life of the node.
       for (const [user, remote] of users)
         if (remote.epoch !== epoch && cluster.others.get(node) === epoch)
-          presence.takeAway(channel, node, user, '$sys', remote.n).catch(onBackgroundError)
+          presence.cleanUp(channel, node, user, remote.n).catch(onBackgroundError)
       // Nobody waits for a node that is slow; what its members say until it knows is missing.
       if (present.length > 0) await cluster.announce(node, channel, () => this.#tellGap(held.room))
       for (const [user, remote] of present)

@@ -1,4 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { BucketName } from '../../../core'
+import { ACTIVE_HOSTS, SIGNAL, hostKey } from '../../../services/active-hosts'
 import type { Client } from '../../client'
 import { CouchServer } from '../../couchdb/server'
 import { startPlatform, type Platform } from '../../platform'
@@ -101,6 +103,33 @@ describe('two nodes', () => {
     expect(await alice.next()).toEqual(['{"t":"u","m":{"f":"/kick/bob","o":"peer_removed"},"p":null}'])
     expect(await users(b.elena, 'kick')).toEqual(['alice'])
     await alice.close()
+  })
+
+  test('keep whom they have when one took the other for dead', async () => {
+    const alice = await a.peer('stall', 'alice')
+    const old = await a.peer('stall', 'old', 'ws')
+    const bob = await b.peer('stall', 'bob')
+    await alice.next(3)
+    for (const peer of [old, bob]) peer.take()
+    // As if it had not refreshed: its next beat says that it is there after all.
+    const host = { ...ACTIVE_HOSTS, key: hostKey('node-a', SIGNAL) }
+    await b.platform.engine.bucket(BucketName.system).remove(host, { by: '$sys' })
+    const told = await bob.until((frames) => frames.filter((each) => each.includes('connected')).length === 2)
+    const gone = told.filter((frame) => frame.includes('removed'))
+    expect(gone.sort()).toEqual(
+      ['alice', 'old'].map((user) => `{"t":"u","m":{"f":"/stall/${user}","o":"peer_removed"},"p":null}`),
+    )
+    for (const each of [a, b])
+      await eventually(async () => String(await users(each.elena, 'stall')) === 'alice,bob,old')
+    await eventually(async () => {
+      bob.send({ t: 'u', m: { o: 'hello' }, p: 1 })
+      await wait(50)
+      return alice.take().some((frame) => frame.includes('hello'))
+    })
+    alice.send({ t: 'u', m: { o: 'back' }, p: 2 })
+    await bob.until((frames) => frames.some((frame) => frame.includes('back')))
+    expect(await a.elena.ok(a.elena.delete('/_subs/stall'))).toBe(3)
+    for (const peer of [alice, old, bob]) expect((await peer.closed).code).toBe(4003)
   })
 
   test('lose nobody who comes to both at once', async () => {

@@ -25,7 +25,7 @@ async function openWorld(): Promise<World> {
     release: () => undefined,
     enter: async () => undefined,
     leave: async () => undefined,
-    takeAway: async () => true,
+    cleanUp: async () => undefined,
     usersOf: async () => [],
   } as unknown as Presence
   const cluster: Cluster = {
