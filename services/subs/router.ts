@@ -111,12 +111,8 @@ export class Router implements PresenceEvents, ClusterEvents {
   }
 
   arrived(channel: Channel, node: string, user: Key, remote: RemoteUser): void {
-    const held = this.#rooms.get(channelId(channel))
-    if (held === undefined) return
-    const known = held.room.remoteUser(node, user)
-    if (known !== undefined && known.n > remote.n) return
-    held.room.setRemote(node, user, remote)
-    this.#tellNews(held.room, user)
+    // Whom a node has that is not known to live yet is read when it is: nothing could be sent there before.
+    if (this.options.cluster.others.get(node) === remote.epoch) this.#arrived(channel, node, user, remote)
   }
 
   left(channel: Channel, node: string, user: Key, n: number): void {
@@ -137,7 +133,7 @@ export class Router implements PresenceEvents, ClusterEvents {
     if (held.room.remoteUser(node, from) === undefined) {
       const { presence, onBackgroundError } = this.options
       const remote = await presence.find(channel, node, from).catch(onBackgroundError)
-      if (remote) this.arrived(channel, node, from, remote)
+      if (remote) this.#arrived(channel, node, from, remote)
     }
     this.#deliver(held.room, message)
   }
@@ -171,6 +167,15 @@ export class Router implements PresenceEvents, ClusterEvents {
     const ids = channels && new Set(channels.map(channelId))
     for (const [id, { room }] of this.#rooms)
       if (ids === undefined ? room.usersOf(node).length > 0 : ids.has(id)) this.#tellGap(room)
+  }
+
+  #arrived(channel: Channel, node: string, user: Key, remote: RemoteUser): void {
+    const held = this.#rooms.get(channelId(channel))
+    if (held === undefined) return
+    const known = held.room.remoteUser(node, user)
+    if (known !== undefined && known.n > remote.n) return
+    held.room.setRemote(node, user, remote)
+    this.#tellNews(held.room, user)
   }
 
   #held(channel: Channel): Held {
@@ -270,7 +275,8 @@ export class Router implements PresenceEvents, ClusterEvents {
       // Nobody waits for a node that is slow; what its members say until it knows is missing.
       if (present.length > 0) await cluster.announce(node, channel, () => this.#tellGap(held.room))
       for (const [user, remote] of present)
-        if ((held.departed.get(`${node}\n${user}`) ?? 0) < remote.n) this.arrived(channel, node, user, remote)
+        if ((held.departed.get(`${node}\n${user}`) ?? 0) < remote.n)
+          this.#arrived(channel, node, user, remote)
     } finally {
       if (--held.loading === 0) held.departed.clear()
     }

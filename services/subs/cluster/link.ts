@@ -17,6 +17,8 @@ export interface LinkOptions {
   readonly dial: SocketDialer
   /** The Authorization header, made anew for each connection. */
   readonly authorization: () => string
+  /** The number of its first parcel: the `next` of an earlier link between the same two lives. Default 1. */
+  readonly first?: number
 }
 
 interface Kept {
@@ -34,7 +36,7 @@ interface Kept {
  */
 export class Link {
   readonly #options: LinkOptions
-  #next = 1
+  #next: number
   /** In order. What the other node has is taken off its front. */
   #kept: Kept[] = []
   #keptBytes = 0
@@ -51,6 +53,12 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#options = options
+    this.#next = options.first ?? 1
+  }
+
+  /** The number of the next parcel. */
+  get next(): number {
+    return this.#next
   }
 
   send(channel: Channel, message: Message): void {

@@ -27,7 +27,12 @@ export class NodeCluster implements Cluster {
   readonly others = new Map<string, string>()
   readonly #nodes: Nodes
   readonly #links = new Map<string, Link>()
-  /** By name and epoch. */
+  /**
+   * By node, what was left with its life that ended last: it may have been taken for dead, and comes back with all that it
+   * knows.
+   */
+  readonly #ended = new Map<string, { readonly epoch: string; readonly next: number }>()
+  /** By name and epoch; of a life that has ended until another one of that node begins. */
   readonly #inboxes = new Map<string, Inbox>()
   #events: ClusterEvents | undefined
 
@@ -56,14 +61,21 @@ export class NodeCluster implements Cluster {
     this.#nodes.start({
       joined: ({ node, epoch }) => {
         this.others.set(node, epoch)
+        const before = this.#ended.get(node)
+        if (before !== undefined && before.epoch !== epoch) {
+          this.#ended.delete(node)
+          this.#inboxes.delete(inboxId(node, before.epoch))
+        }
         events.joined(node, epoch)
       },
       gone: ({ node, epoch }) => {
         this.others.delete(node)
-        this.#links.get(node)?.end()
+        const link = this.#links.get(node)
+        link?.end()
         this.#links.delete(node)
+        const next = link?.next ?? this.#firstFor(node, epoch)
+        this.#ended.set(node, { epoch, next })
         this.#inboxes.get(inboxId(node, epoch))?.end()
-        this.#inboxes.delete(inboxId(node, epoch))
         events.gone(node, epoch)
       },
     })
@@ -94,9 +106,16 @@ export class NodeCluster implements Cluster {
       url: live.url.replace(/^http/, 'ws') + PATH,
       dial,
       authorization: () => key.sign({ from, epoch, to: node }),
+      first: this.#firstFor(node, live.epoch),
     })
     this.#links.set(node, link)
     return link
+  }
+
+  /** Where the numbers of a link to that life go on. */
+  #firstFor(node: string, epoch: string): number {
+    const ended = this.#ended.get(node)
+    return ended?.epoch === epoch ? ended.next : 1
   }
 
   #inbox(node: string, epoch: string): Inbox {
