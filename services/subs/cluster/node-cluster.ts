@@ -112,10 +112,13 @@ export class NodeCluster implements Cluster {
     return link
   }
 
-  /** Where the numbers of a link to that life go on. */
+  /**
+   * Where the numbers of a link to that life go on. One is left out where it had ended: what was said meanwhile was not
+   * for a dead node, and so it sees that something is missing.
+   */
   #firstFor(node: string, epoch: string): number {
     const ended = this.#ended.get(node)
-    return ended?.epoch === epoch ? ended.next : 1
+    return ended?.epoch === epoch ? ended.next + 1 : 1
   }
 
   #inbox(node: string, epoch: string): Inbox {

@@ -3,7 +3,7 @@ import type { Message } from '../message'
 
 /**
  * What goes over the link from one node to another, as JSON. Sequence numbers count from 1 for one life of each of the two
- * nodes, so that the receiver knows what it has and what it lacks.
+ * nodes, so that the receiver knows what it has and what it lacks. One is left out where one node took the other for dead.
  *
  *     receiver → {"last":n}                         first of all: what it has
  *     sender   → {"q":n,"c":channel,"m":message}    a message for members of the channel

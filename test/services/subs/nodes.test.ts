@@ -4,6 +4,7 @@ import { ACTIVE_HOSTS, SIGNAL, hostKey } from '../../../services/active-hosts'
 import type { Client } from '../../client'
 import { CouchServer } from '../../couchdb/server'
 import { startPlatform, type Platform } from '../../platform'
+import { Peer } from './peer'
 import { worldOf, type SignalWorld } from './world'
 
 /** Two nodes on one CouchDB are one room. */
@@ -106,7 +107,7 @@ describe('two nodes', () => {
   })
 
   test('keep whom they have when one took the other for dead', async () => {
-    const alice = await a.peer('stall', 'alice')
+    const alice = await Peer.in(a.url(await a.token('stall', 'alice')) + '?gaps=1')
     const old = await a.peer('stall', 'old', 'ws')
     const bob = await b.peer('stall', 'bob')
     await alice.next(3)
@@ -126,10 +127,10 @@ describe('two nodes', () => {
     )
     for (const each of [a, b])
       await eventually(async () => String(await users(each.elena, 'stall')) === 'alice,bob,old')
+    expect(await alice.next()).toEqual(['{"t":"u","m":{"f":"/stall/__sys__","o":"gap"},"p":null}'])
     // Nothing that is said from then on is lost, or told twice.
     const frame = (user: string) => `{"t":"u","m":{"f":"/stall/${user}","o":"hello"},"p":1}`
     bob.send({ t: 'u', m: { o: 'hello' }, p: 1 })
-    alice.take()
     await alice.seen((frames) => frames.length > 0)
     alice.send({ t: 'u', m: { o: 'hello' }, p: 1 })
     await bob.seen((frames) => frames.length > 0)
