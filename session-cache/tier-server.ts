@@ -23,8 +23,8 @@ export interface TierServerOptions {
   readonly table: SharedTable
   readonly log: TierLog
   /**
-   * How operations (`_tx_op`) are answered: a relay wraps the result into `msg`, an endpoint answers with the result
-   * itself, as those of the original do.
+   * How is answered: a relay wraps everything into `msg`, an endpoint says `state` to publications and subscriptions and
+   * answers operations (`_tx_op`) with the result itself, as those of the original do.
    */
   readonly wraps: boolean
   /** A client published a session that is new here; `hash` as the client gave it. */
@@ -104,18 +104,24 @@ export class TierServer {
 
   #hear(client: FrameClient, frame: Frame): void {
     try {
-      if (frame['_m_path'] !== this.path) this.#reply(client, frame, { msg: 'ERROR' })
+      if (!this.#isOnPath(frame)) this.#refuse(client, frame)
       else if (frame['_ps_op'] !== undefined) this.#publishSubscribe(client, frame)
       else if (frame['_tx_op'] !== undefined) this.#operate(client, frame)
-      else this.#reply(client, frame, { msg: 'ERROR' })
+      else this.#refuse(client, frame)
     } catch (error) {
       this.#failed(client, frame, error)
     }
   }
 
+  /** An endpoint is the end of one path, which its messages need not name. */
+  #isOnPath(frame: Frame): boolean {
+    const path = frame['_m_path']
+    return path === this.path || (path === undefined && !this.options.wraps)
+  }
+
   #failed(client: FrameClient, frame: Frame, error: unknown): void {
     const code = error instanceof SessionCacheError ? error.code : 'internal'
-    this.#reply(client, frame, { msg: 'ERROR', error: code })
+    this.#refuse(client, frame, { error: code })
     if (code === 'internal' || code === 'table_failed')
       this.options.log('warn', 'a message was not served', { error: String(error) })
   }
@@ -123,7 +129,7 @@ export class TierServer {
   #publishSubscribe(client: FrameClient, frame: Frame): void {
     const topic = textIn(frame, 'topic')
     if (topic === undefined || topic.length > TOPIC_LENGTH) {
-      this.#reply(client, frame, { msg: 'ERROR' })
+      this.#refuse(client, frame)
       return
     }
     switch (frame['_ps_op']) {
@@ -138,13 +144,13 @@ export class TierServer {
         this.#published(client, frame, topic)
         return
       default:
-        this.#reply(client, frame, { msg: 'ERROR' })
+        this.#refuse(client, frame)
     }
   }
 
   #subscribe(client: FrameClient, frame: Frame, topic: string): void {
     if (client.topics.size >= TOPICS) {
-      this.#reply(client, frame, { msg: 'ERROR' })
+      this.#refuse(client, frame)
       return
     }
     client.topics.add(topic)
@@ -183,7 +189,7 @@ export class TierServer {
     if (topic === TOPIC.session || topic === TOPIC.gone || topic === TOPIC.backup) {
       const session = this.#sessionIn(frame)
       if (session === undefined) {
-        this.#reply(client, frame, { msg: 'ERROR' })
+        this.#refuse(client, frame)
         return
       }
       try {
@@ -216,13 +222,13 @@ export class TierServer {
   async #answerNeed(client: FrameClient, frame: Frame): Promise<void> {
     const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
     if (key === undefined || !isSessionKey(key)) {
-      this.#reply(client, frame, { msg: 'ERROR' })
+      this.#refuse(client, frame)
       return
     }
     // What is here is answered in the same turn.
     const session = this.options.table.session(key, 'as a use') ?? (await this.lookup(key, client))
     if (frame['_response_id'] !== undefined) {
-      if (session === undefined || session.value === null) this.#reply(client, frame, { msg: 'ERROR' })
+      if (session === undefined || session.value === null) this.#refuse(client, frame)
       else this.#reply(client, frame, sessionFields(session, this.shape))
       return
     }
@@ -252,8 +258,7 @@ export class TierServer {
   #operate(client: FrameClient, frame: Frame): void {
     const when = Date.now()
     const result = (status: 'OK' | 'ERR', explain: string, data?: unknown) => {
-      const fields = { status, ...(data === undefined ? {} : { data }), explain, when }
-      this.#reply(client, frame, this.options.wraps ? { msg: fields } : fields)
+      this.#performed(client, frame, { status, ...(data === undefined ? {} : { data }), explain, when })
     }
     const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
     switch (frame['_tx_op']) {
@@ -298,7 +303,11 @@ export class TierServer {
         return
       }
       case 'C': {
-        const operation = frame['_exec_op']
+        const operation = textIn(frame, '_exec_op')
+        if (operation?.startsWith('test') === true) {
+          result('OK', 'op performed')
+          return
+        }
         if (operation !== 'evictions' && operation !== 'evictions-forward') {
           result('ERR', 'op performed')
           return
@@ -336,9 +345,25 @@ export class TierServer {
     this.#reply(client, frame, this.options.wraps ? { msg: 'OK' } : { state: 'OK' })
   }
 
-  /** `_response_id` as it came, first; a message without one wants no answer. */
+  #refuse(client: FrameClient, frame: Frame, why: Frame = {}): void {
+    if (this.options.wraps) this.#reply(client, frame, { msg: 'ERROR', ...why })
+    else if (frame['_ps_op'] !== undefined) this.#reply(client, frame, { state: 'ERR', ...why })
+    else this.#performed(client, frame, { status: 'ERR', explain: 'op performed', when: Date.now(), ...why })
+  }
+
+  /** The result of an operation; an endpoint of the original writes `_response_id` behind it. */
+  #performed(client: FrameClient, frame: Frame, result: Frame): void {
+    if (this.options.wraps) this.#reply(client, frame, { msg: result })
+    else this.#send(client, frame, (id) => ({ ...result, _response_id: id }))
+  }
+
   #reply(client: FrameClient, frame: Frame, fields: Frame): void {
+    this.#send(client, frame, (id) => ({ _response_id: id, ...fields }))
+  }
+
+  /** `_response_id` as it came; a message without one wants no answer. */
+  #send(client: FrameClient, frame: Frame, answer: (id: number | string) => Frame): void {
     const id = frame['_response_id']
-    if (typeof id === 'number' || typeof id === 'string') client.send({ _response_id: id, ...fields })
+    if (typeof id === 'number' || typeof id === 'string') client.send(answer(id))
   }
 }

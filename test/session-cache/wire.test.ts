@@ -251,7 +251,30 @@ describe('a sibling', () => {
         '{"_tx_op":"G","hash":"12-345","_m_path":"auths","_response_id":3}',
     )
     expect(await client.frames(3)).toMatch(
-      /^\{"_response_id":1,"state":"OK"\}\{"_response_id":2,"state":"OK"\}\{"_response_id":3,"status":"OK","data":"old","explain":"get","when":\d+\}$/,
+      /^\{"_response_id":1,"state":"OK"\}\{"_response_id":2,"state":"OK"\}\{"status":"OK","data":"old","explain":"get","when":\d+,"_response_id":3\}$/,
+    )
+    // It is the end of one path: its messages need not name it.
+    client.text = ''
+    client.send(
+      '{"_tx_op":"C","_exec_op":"test-line","_response_id":4}{"_tx_op":"G","key":"12-345","_response_id":5}',
+    )
+    expect(await client.frames(2)).toMatch(
+      /^\{"status":"OK","explain":"op performed","when":\d+,"_response_id":4\}\{"status":"OK","data":"old","explain":"get","when":\d+,"_response_id":5\}$/,
+    )
+    for (const message of [
+      '{"_ps_op":"jump","topic":"t","_m_path":"auths","_response_id":6}',
+      '{"_ps_op":"pub","topic":"session","_m_path":"other","_response_id":6}',
+      '{"_ps_op":"pub","topic":"session","_m_path":"auths","_response_id":6}',
+      NEED.replace('91', '6').replace('k1', 'nokey'),
+    ]) {
+      client.text = ''
+      client.send(message)
+      expect(await client.frames(1)).toBe('{"_response_id":6,"state":"ERR"}')
+    }
+    client.text = ''
+    client.send('{"_response_id":7}{"_tx_op":"D","_m_path":"auths","_response_id":8}')
+    expect(await client.frames(2)).toMatch(
+      /^\{"status":"ERR","explain":"op performed","when":\d+,"_response_id":7\}\{"status":"ERR","explain":"op performed","when":\d+,"_response_id":8\}$/,
     )
   })
 })
