@@ -16,6 +16,8 @@ export type ServerTls = z.infer<typeof ServerTls>
 
 const ClientTls = z.object({
   client_key: z.string().optional(),
+  /** What the seed's files call the key of `client_cert`. */
+  server_key: z.string().optional(),
   client_cert: z.string().optional(),
   server_cert: z.union([z.string(), z.array(z.string())]),
 })

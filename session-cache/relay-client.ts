@@ -36,6 +36,7 @@ interface Pending {
 }
 
 const CONNECT_MS = 5000
+const FIRST_WAIT_MS = 100
 /** So many times the time that an answer may take, nothing heard: the line is made anew. */
 const SILENT_TIMEOUTS = 3
 
@@ -49,14 +50,16 @@ interface Subscription {
  * The line from a client to a relay, or from a relief server to the sibling. It makes itself anew when it ends,
  * subscribes again, and says so by `client-ready`.
  *
- *   connecting --socket up--> [say the secret] --> ready --socket down--> waiting (100 ms, doubling) --> connecting
+ *   connecting --socket up--> [say the secret] --> ready --socket down--> waiting --> connecting
+ *
+ * The wait is 100 ms, and doubles until something is heard.
  */
 export class RelayClient extends EventEmitter<RelayClientEvents> {
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #pending = new Map<number, Pending>()
   #connection: FramedConnection | undefined
   #ready = false
-  #wait = 100
+  #wait = FIRST_WAIT_MS
   #again: NodeJS.Timeout | undefined
   #watch: NodeJS.Timeout | undefined
   #slot = 0
@@ -177,7 +180,6 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
       clearTimeout(late)
       this.#ready = true
       this.#heardAt = performance.now()
-      this.#wait = 100
       if (secret !== undefined) connection.send({ _ps_op: 'auth', secret })
       for (const [topic, { extra }] of this.#subscriptions) this.#sendSubscription(topic, extra())
       this.emit('client-ready', path ?? address, path === undefined ? port : 'UDS')
@@ -193,6 +195,8 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
 
   #receive(frame: Frame): void {
     this.#heardAt = performance.now()
+    // Not before: whoever is not let in learns it only when the line is up.
+    this.#wait = FIRST_WAIT_MS
     const id = frame['_response_id']
     if (typeof id === 'number') {
       const pending = this.#pending.get(id)

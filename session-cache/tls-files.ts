@@ -26,8 +26,9 @@ export function clientTls(
   tls: ClientTls,
   base: string,
 ): SecureContextOptions & { rejectUnauthorized: true; checkServerIdentity: () => undefined } {
+  const key = tls.client_key ?? tls.server_key
   return {
-    ...(tls.client_key === undefined ? {} : { key: read(base, tls.client_key) }),
+    ...(key === undefined ? {} : { key: read(base, key) }),
     ...(tls.client_cert === undefined ? {} : { cert: read(base, tls.client_cert) }),
     ca: readAll(base, tls.server_cert),
     rejectUnauthorized: true,

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -538,6 +538,17 @@ describe('who may speak', () => {
     expect(warnings.join()).not.toContain(SECRET)
   })
 
+  test('whoever is not let in asks less and less often', async () => {
+    const { port } = await start('relay.conf', relayConf({ secret: SECRET }))
+    warnings.length = 0
+    manage('a', port, { secret: SECRET + 'x', reconnect_ms: 5000 })
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    const refused = warnings.filter((text) => text.includes('a wrong secret')).length
+    expect(refused).toBeGreaterThan(1)
+    // After 50 to 100, 150 to 300, 350 to 700, 750 to 1500 ms.
+    expect(refused).toBeLessThan(7)
+  })
+
   test('beyond this machine: nobody without one of both', async () => {
     await expect(start('relay.conf', relayConf({ address: '0.0.0.0' }))).rejects.toThrow(
       expect.objectContaining({ code: 'insecure_listener' }) as Error,
@@ -608,6 +619,43 @@ describe('who may speak', () => {
     await tiers.pop()!.close()
     expect(performance.now() - began).toBeLessThan(8000)
     await eventually(async () => mute.ended, 'the mute one ends with the tier')
+  })
+})
+
+describe('the files of the seed', () => {
+  test('name the key of a client as they name that of a server', async () => {
+    const keys = join(room, 'keys')
+    mkdirSync(keys)
+    const [key, server, client] = ['ec_key.pem', 'ec_crt.crt', 'cl_ec_crt.crt'].map((name) =>
+      join(keys, name),
+    )
+    const openssl = (text: string, ...more: string[]) =>
+      execFileSync('openssl', [...text.split(' '), ...more], { stdio: 'pipe' })
+    openssl('ecparam -name secp384r1 -genkey -noout -out', key!)
+    for (const file of [server!, client!])
+      openssl('req -new -x509 -sha256 -days 2 -subj /CN=box -key', key!, '-out', file)
+    const tls = (base: string) => ({
+      server_key: base + 'keys/ec_key.pem',
+      server_cert: base + 'keys/ec_crt.crt',
+      client_cert: base + 'keys/cl_ec_crt.crt',
+    })
+    const { port } = await start('sibling.conf', {
+      half_edge: true,
+      auth_path: 'auths',
+      port: 0,
+      address: 'localhost',
+      tls: tls(''),
+      cache: { directory: room, am_initializer: true, token_path: './ml_relay.conf' },
+    })
+    warnings.length = 0
+    await start('relief.conf', {
+      lru: { manage_section: true, cache: { directory: room, seed: 9849381 } },
+      message_relay: { auth_path: 'auths', address: 'localhost', port, tls: tls('') },
+    })
+    const [a, b] = ['a', 'b'].map((name) => manage(name, port, { tls: tls(room + '/') }))
+    await a!.set('k', 'v')
+    expect(await b!.get('k')).toBe('v')
+    expect(warnings).toEqual([])
   })
 })
 
