@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { SessionCacheError } from './errors'
 import type { ConnectionLimits } from './framed-connection'
@@ -154,6 +155,17 @@ export type TierConfiguration =
   | ({ readonly tier: 'relay' } & RelayConfiguration)
   | ({ readonly tier: 'sibling' } & SiblingConfiguration)
   | ({ readonly tier: 'relief' } & ReliefConfiguration)
+
+/** @throws bad_configuration: it cannot be read, too */
+export function readTierConfiguration(file: string): TierConfiguration {
+  let json: unknown
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new SessionCacheError('bad_configuration', `${file}: ${(error as Error).message}`, error)
+  }
+  return tierConfiguration(json)
+}
 
 /** Which tier a configuration file is for, in the order in which the original looks. @throws bad_configuration */
 export function tierConfiguration(json: unknown): TierConfiguration {

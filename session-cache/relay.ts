@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import type { RelayConfiguration } from './configuration'
-import { shapeOf, touchOf } from './configuration'
+import { readTierConfiguration, shapeOf, touchOf } from './configuration'
 import type { Downstream } from './downstream'
 import { NOTHING_BEHIND } from './downstream'
 import { SessionCacheError } from './errors'
@@ -129,5 +129,9 @@ function siblingFile(name: string | readonly string[] | undefined, base: string)
   const [program, file] = typeof name === 'string' ? ['kv4', name] : name
   if ((program !== 'global-sessions' && program !== 'kv4') || file === undefined)
     throw new SessionCacheError('bad_configuration', 'relay.proc_name: ["global-sessions", "<file>"]')
-  return resolve(base, file)
+  const path = resolve(base, file)
+  // A child that cannot be a sibling would be started again and again; one that is a relay would start children itself.
+  if (readTierConfiguration(path).tier !== 'sibling')
+    throw new SessionCacheError('bad_configuration', `${path} is not for a sibling ("half_edge": true)`)
+  return path
 }

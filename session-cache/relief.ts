@@ -32,10 +32,10 @@ export async function startRelief(
   const { lru, message_relay: line } = configuration
   const { cache } = lru
   const path = line.auth_path ?? lru.auth_path ?? 'auths'
-  const tokenPath = cache.token_path ?? lru.token_path
   const directory = tableDirectory({
     ...(cache.directory === undefined ? {} : { directory: cache.directory }),
-    ...(tokenPath === undefined ? {} : { tokenPath: resolve(base, tokenPath) }),
+    // A table of its own, also where nothing names one: a box or another relief server may stand beside it.
+    tokenPath: resolve(base, cache.token_path ?? lru.token_path ?? configurationFile),
     seed: cache.seed,
   })
   const table = new SharedTable(directory, { shape: shapeOf(cache), ...touchOf(cache), hotBytes: 0 })

@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { tierConfiguration } from './configuration'
-import { SessionCacheError } from './errors'
+import { readTierConfiguration } from './configuration'
 import { startRelay } from './relay'
 import { startRelief } from './relief'
 import type { RunningTier } from './running-tier'
@@ -14,13 +12,7 @@ import type { TierLog } from './tier-log'
  */
 export async function startTier(configurationFile: string, log: TierLog = jsonLog): Promise<RunningTier> {
   const file = resolve(configurationFile)
-  let json: unknown
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'))
-  } catch (error) {
-    throw new SessionCacheError('bad_configuration', `${file}: ${(error as Error).message}`, error)
-  }
-  const configuration = tierConfiguration(json)
+  const configuration = readTierConfiguration(file)
   switch (configuration.tier) {
     case 'relay':
       return startRelay(configuration, file, log)

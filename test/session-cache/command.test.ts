@@ -52,6 +52,14 @@ describe('kv4 relay', () => {
       '{"edge_supported_relay":true,"port":0,"path_types":{"auths":{"relay":{"proc_name":["rm","x"]}}}}',
       'relay.proc_name',
     ],
+    [
+      '{"edge_supported_relay":true,"port":0,"path_types":{"auths":{"relay":{"proc_name":["kv4","wrong.conf"]}}}}',
+      'is not for a sibling',
+    ],
+    [
+      '{"edge_supported_relay":true,"port":0,"path_types":{"auths":{"relay":{"proc_name":["kv4","nowhere.conf"]}}}}',
+      'nowhere.conf',
+    ],
   ])('says in a line what is wrong with %s', async (configuration, message) => {
     const room = tableRoom()
     const file = join(room, 'wrong.conf')

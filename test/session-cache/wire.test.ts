@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -656,6 +656,21 @@ describe('the files of the seed', () => {
     await a!.set('k', 'v')
     expect(await b!.get('k')).toBe('v')
     expect(warnings).toEqual([])
+  })
+
+  test('give a box and each relief server beside it a table of its own', async () => {
+    const { port } = await start('sibling.conf', {
+      half_edge: true,
+      auth_path: 'auths',
+      port: 0,
+      address: 'localhost',
+      cache: { directory: room, am_initializer: true, token_path: './ml_relay.conf' },
+    })
+    const lru = { manage_section: true, cache: { directory: room, seed: 9849381 } }
+    for (const file of ['expansion.conf', 'ageing.conf'])
+      await start(file, { lru, message_relay: { auth_path: 'auths', address: 'localhost', port } })
+    manage('box', port, {}, { ...lru, token_path: undefined })
+    expect(readdirSync(room).filter((name) => name.startsWith('kv4-sessions-'))).toHaveLength(4)
   })
 })
 
