@@ -25,7 +25,7 @@ export class LastDownstream implements Downstream {
     if (session.value === null) this.out([session])
   }
 
-  out(sessions: readonly Session[]): void {
+  out(sessions: readonly Session[]): boolean {
     for (const session of sessions) {
       const known = this.#waiting.get(session.key)
       if (known !== undefined && known.at > session.at) continue
@@ -38,6 +38,7 @@ export class LastDownstream implements Downstream {
     }
     if (dropped > 0) this.log('warn', 'KV4 takes sessions too slowly; the oldest were dropped', { dropped })
     if (this.#waiting.size > 0) this.#working ??= this.#work()
+    return true
   }
 
   async find(key: string): Promise<Session | undefined> {

@@ -50,14 +50,16 @@ export async function startRelay(
         : new LastDownstream(new Kv4LastTier(configuration.kv4), log)
     closers.push(() => last.close())
     const file = siblingFile(relay.proc_name, base)
+    const left = (sessions: readonly Session[]) => {
+      if (last.out(sessions) || file === undefined) return
+      log('warn', 'sessions that left were not handed on: nobody takes them', { sessions: sessions.length })
+    }
     const behind: Downstream =
-      file === undefined ? NOTHING_BEHIND : new SiblingProcess(file, configuration.lookup_ms * 3, log)
+      file === undefined ? NOTHING_BEHIND : new SiblingProcess(file, configuration.lookup_ms * 3, log, left)
     closers.push(() => behind.close())
 
     const out = (sessions: readonly Session[]) => {
-      // The sibling hands to KV4 what its relief servers put out, if its configuration says so.
-      if (file === undefined) last.out(sessions)
-      else behind.out(sessions)
+      if (!behind.out(sessions)) left(sessions)
     }
     const server: TierServer = new TierServer({
       configuration,

@@ -11,11 +11,10 @@ export type ToSibling =
   | { readonly op: 'out'; readonly sessions: readonly Session[] }
   | { readonly op: 'find'; readonly id: number; readonly key: string }
 
-export interface FromSibling {
-  readonly op: 'found'
-  readonly id: number
-  readonly session: Session | null
-}
+export type FromSibling =
+  | { readonly op: 'found'; readonly id: number; readonly session: Session | null }
+  /** Sessions that nobody behind the sibling takes. */
+  | { readonly op: 'left'; readonly sessions: readonly Session[] }
 
 const RESTART_MS = 500
 const KILL_MS = 3000
@@ -37,6 +36,8 @@ export class SiblingProcess implements Downstream {
     private readonly configurationFile: string,
     private readonly waitMs: number,
     private readonly log: TierLog,
+    /** Takes what nobody behind the sibling takes. */
+    private readonly left: (sessions: readonly Session[]) => void,
   ) {
     this.#start()
   }
@@ -45,11 +46,8 @@ export class SiblingProcess implements Downstream {
     this.#send({ op: 'changed', session })
   }
 
-  out(sessions: readonly Session[]): void {
-    if (!this.#send({ op: 'out', sessions }))
-      this.log('warn', 'sessions that left were not handed on: there is no sibling', {
-        sessions: sessions.length,
-      })
+  out(sessions: readonly Session[]): boolean {
+    return this.#send({ op: 'out', sessions })
   }
 
   find(key: string): Promise<Session | undefined> {
@@ -97,7 +95,16 @@ export class SiblingProcess implements Downstream {
   }
 
   #hear(message: FromSibling): void {
-    this.#asked.get(message.id)?.(message.session ?? undefined)
+    switch (message.op) {
+      case 'found':
+        this.#asked.get(message.id)?.(message.session ?? undefined)
+        return
+      case 'left':
+        this.left(message.sessions)
+        return
+      default:
+        message satisfies never
+    }
   }
 
   #send(message: ToSibling): boolean {

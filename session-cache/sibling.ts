@@ -21,7 +21,8 @@ import { TOPIC, sessionFields } from './wire'
  * the relief servers by rendezvous hashing, `copies` of each, and asks them for what the relay does not have.
  *
  *   new session        → the `replicating` servers that it belongs to
- *   left the relay     → the `age-out` servers that it belongs to (there is none: the `replicating` ones; none: KV4)
+ *   left the relay     → the `age-out` servers that it belongs to (there is none: the `replicating` ones; none: KV4,
+ *                        its own or that of the relay)
  *   destroyed          → all
  *   looked for         → those it belongs to; then the others, the next in rank among them had it before somebody
  *                        joined; then once in KV4. Found with the others, it goes to those it belongs to.
@@ -62,7 +63,8 @@ export async function startSibling(
   }
   const out = (sessions: readonly Session[]) => {
     const left = sessions.filter((session) => !owned(TOPIC.backup, session) && !owned(TOPIC.session, session))
-    if (left.length > 0) last.out(left)
+    // The relay may have a KV4 account where this configuration names none.
+    if (left.length > 0 && !last.out(left) && hasRelay) tell({ op: 'left', sessions: left })
   }
   const changed = (session: Session) => {
     if (session.value === null) {
@@ -102,7 +104,9 @@ export async function startSibling(
     find,
   })
 
+  let hasRelay = false
   const hear = (message: ToSibling) => {
+    hasRelay = true
     switch (message.op) {
       case 'changed':
         changed(message.session)

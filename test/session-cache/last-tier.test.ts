@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SessionCacheManager, startTier } from '../../session-cache'
 import type { RunningTier } from '../../session-cache'
@@ -169,8 +169,39 @@ describe('KV4 as the last tier', () => {
   })
 })
 
-describe('KV4 behind a relief server only', () => {
+describe('KV4 behind a relief server or a relay only', () => {
   afterEach(() => endProcesses())
+  const inKv4 = async (key: string) => (await elena.get(`/_sess/session-cache/${key}?k=session`)).status
+
+  test('takes what the sibling of the relay has nobody for, and what comes while there is no sibling', async () => {
+    const room = tableRoom()
+    const cache = { directory: room, token_path: './relay', el_count: 5 }
+    const sibling = join(room, 'sibling.conf')
+    writeFileSync(sibling, JSON.stringify({ half_edge: true, port: 0, address: '127.0.0.1', cache }))
+    const relay = startTierProcess(room, 'relay.conf', {
+      edge_supported_relay: true,
+      port: 0,
+      address: '127.0.0.1',
+      kv4: kv4(),
+      path_types: {
+        auths: { relay: { proc_name: ['kv4', './sibling.conf'] }, cache: { ...cache, am_initializer: true } },
+      },
+    })
+    const { pid } = await relay.said('listens', { tier: 'sibling' })
+    const { port } = await relay.said('listens', { tier: 'relay' })
+    const line = { auth_path: 'auths', address: '127.0.0.1', port }
+    const box = manager({ token_path: 'a', cache: { directory: room, el_count: 5 } }, line)
+    for (let i = 0; i < 20; i++) await box.set('nobody-' + i, 'value ' + i)
+    for (let i = 0; i < 10; i++)
+      await eventually(async () => (await inKv4('nobody-' + i)) === 200, `nobody-${i} is in KV4`)
+    // It cannot be started again.
+    rmSync(sibling)
+    process.kill(pid as number, 'SIGKILL')
+    await relay.said('the sibling ended and is started again')
+    for (let i = 0; i < 20; i++) await box.set('later-' + i, 'value ' + i)
+    for (let i = 0; i < 10; i++)
+      await eventually(async () => (await inKv4('later-' + i)) === 200, `later-${i} is in KV4`)
+  })
 
   test('takes what that server has no room for, and is asked and emptied through it', async () => {
     const room = tableRoom()
@@ -203,7 +234,6 @@ describe('KV4 behind a relief server only', () => {
     for (let i = 0; i < 40; i++) await box.set('deep-' + i, 'value ' + i)
     for (let i = 0; i < 40; i++)
       await eventually(async () => (await box.get('deep-' + i)) === 'value ' + i, `deep-${i} comes back`)
-    const inKv4 = async (key: string) => (await elena.get(`/_sess/session-cache/${key}?k=session`)).status
     expect(await inKv4('deep-3')).toBe(200)
     await box.destroy('deep-3')
     await eventually(async () => (await inKv4('deep-3')) === 404, 'it is gone in KV4 too')
