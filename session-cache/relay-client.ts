@@ -65,6 +65,7 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
   #slot = 0
   #lostAt: number | undefined
   #heardAt = 0
+  #upAt = 0
   #closed = false
   #settled: () => void = () => undefined
   readonly #firstAttempt: Promise<void>
@@ -83,6 +84,16 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
   /** Resolves when the first attempt to connect has come to an end, good or bad. */
   firstAttempt(): Promise<void> {
     return this.#firstAttempt
+  }
+
+  /** How long the line is up, ms; 0: it is not. */
+  get upMs(): number {
+    return this.#ready ? performance.now() - this.#upAt : 0
+  }
+
+  /** When something was heard last, unix ms; of a line that is up. */
+  get heardAt(): number {
+    return Date.now() - (performance.now() - this.#heardAt)
   }
 
   /** How long nothing was heard before the line came back, ms; undefined: this is the first line. */
@@ -179,7 +190,7 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
     socket.once(up, () => {
       clearTimeout(late)
       this.#ready = true
-      this.#heardAt = performance.now()
+      this.#upAt = this.#heardAt = performance.now()
       if (secret !== undefined) connection.send({ _ps_op: 'auth', secret })
       for (const [topic, { extra }] of this.#subscriptions) this.#sendSubscription(topic, extra())
       this.emit('client-ready', path ?? address, path === undefined ? port : 'UDS')
@@ -212,7 +223,7 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
 
   #over(error: Error | undefined): void {
     // From when on something may have been missed, which is before the end was noticed.
-    if (this.#ready) this.#lostAt = Date.now() - (performance.now() - this.#heardAt)
+    if (this.#ready) this.#lostAt = this.heardAt
     this.#ready = false
     this.#connection = undefined
     this.#settled()

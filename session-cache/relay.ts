@@ -79,6 +79,7 @@ export async function startRelay(
         last.changed(session)
       },
       out,
+      missed: (_, topic) => topic === TOPIC.session,
       find: coalesced(async (key: string, from: FrameClient) => {
         const found = await firstOf([
           server.ask(key, server.subscribers.of(TOPIC.need, from)),

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { ReliefConfiguration } from './configuration'
+import { CatchUp } from './catch-up'
 import { shapeOf, touchOf } from './configuration'
 import type { Downstream } from './downstream'
 import { NOTHING_BEHIND } from './downstream'
@@ -73,10 +74,12 @@ export async function startRelief(
   }
   const name = line.name ?? `${hostname()} ${directory}`
   const named = () => ({ name })
+  const catchUp = new CatchUp(client, table)
+  const back = () => ({ name, ...catchUp.away() })
   // The first subscription carries the name, before anything is spread by it.
   client.subscribe(TOPIC.need, (frame) => void answer(frame), named)
-  if (line.age_or_replica === 'replicating') client.subscribe(TOPIC.session, take, named)
-  else client.subscribe(TOPIC.backup, take, named)
+  if (line.age_or_replica === 'replicating') client.subscribe(TOPIC.session, take, back)
+  else client.subscribe(TOPIC.backup, take, back)
   if (kv4 !== undefined) client.subscribe('last_tier', () => undefined, named)
   client.on('client-ready', () => log('info', 'connected', { tier: 'relief', name }))
   client.on('client-lost', (error) => log('warn', 'the line to the sibling ended', { error: error?.message }))
@@ -86,6 +89,7 @@ export async function startRelief(
     tier: 'relief',
     async close() {
       stopSweeper()
+      catchUp.stop()
       await client.close()
       await last.close()
       await table.close()

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import type { BoxTable, CustomLruManager, CustomLruManagerClass, Found } from './box-table'
 import { CustomBoxTable, SharedBoxTable } from './box-table'
+import { CatchUp } from './catch-up'
 import type { LruConfiguration } from './configuration'
 import { lruConfiguration, messageRelayConfiguration } from './configuration'
 import { SessionCacheError } from './errors'
@@ -38,8 +39,6 @@ export type KeyHandler = (key: string) => void
 const UNSENT = 10_000
 const GROUP = 100
 const AGAIN_MS = 1000
-/** Catching up goes back further than the time without a line: what was under way when it broke is lost too. */
-const SLACK_MS = 5000
 const FIRST_LINE_MS = 1000
 const KEEP_DELAY_MS = 2
 
@@ -48,7 +47,7 @@ const KEEP_DELAY_MS = 2
  * mended of them is said at each.
  *
  * Without a line to the relay everything goes on locally; what is set meanwhile is sent when the line is back, and what
- * others set meanwhile is asked for.
+ * others set meanwhile is asked for, also by the process that opens the table next.
  */
 export class SessionCacheManager {
   readonly process_identifier = randomInt(1, 1_000_000)
@@ -57,6 +56,7 @@ export class SessionCacheManager {
   readonly #box: BoxTable
   readonly #receiver: Receiver
   readonly #client: RelayClient | undefined
+  readonly #catchUp: CatchUp | undefined
   readonly #last: LastDownstream | undefined
   /** What could not be told. With a session: it has left the table meanwhile; without: the table has it. */
   readonly #unsent = new Map<string, Unsent>()
@@ -103,8 +103,13 @@ export class SessionCacheManager {
       log('warn', 'the line to the relay ended', { error: error?.message }),
     )
     // One process of a box listens for all; the table is theirs together.
-    if (manages !== false) this.#subscribe(this.#client)
-    else this.#client.subscribe(`${TOPIC.known}-${this.process_identifier}`, (frame) => this.#heard(frame))
+    if (manages !== false) {
+      this.#catchUp = new CatchUp(
+        this.#client,
+        this.#box instanceof SharedBoxTable ? this.#box.manager.table : undefined,
+      )
+      this.#subscribe(this.#client, this.#catchUp)
+    } else this.#client.subscribe(`${TOPIC.known}-${this.process_identifier}`, (frame) => this.#heard(frame))
   }
 
   get_LRUManager(): LRUManager | CustomLruManager {
@@ -229,17 +234,18 @@ export class SessionCacheManager {
   async #close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer)
     clearTimeout(this.#again)
+    this.#catchUp?.stop()
     await this.#client?.close()
     await this.#keepFound()
     await this.#last?.close()
     await this.#box.manager.disconnect()
   }
 
-  #subscribe(client: RelayClient): void {
+  #subscribe(client: RelayClient, catchUp: CatchUp): void {
     client.subscribe(
       TOPIC.session,
       (frame) => this.#heard(frame),
-      () => (client.awayMs === undefined ? {} : { away_ms: client.awayMs + SLACK_MS }),
+      () => catchUp.away(),
     )
     client.subscribe(TOPIC.need, (frame) => void this.#answer(client, frame))
     client.subscribe(`${TOPIC.known}-${this.process_identifier}`, (frame) => this.#heard(frame))

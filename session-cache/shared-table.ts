@@ -55,6 +55,7 @@ const NOT_STORED: PutResult = { stored: false, out: [] }
 const EMPTY = Buffer.alloc(0)
 const SHAPE = 'shape'
 const TALLY = 'tally'
+const TOLD = 'told'
 /** Writes that a process may be behind before it forgets all its copies. */
 const CHANGES = 1024
 /** Keys that one write lists as changed; after one that changed more, all copies are forgotten. */
@@ -69,7 +70,8 @@ const AT_STEP = 1 / 1024
  *   records   key         → record.ts
  *   recency   [used, key] → nothing; the first row goes first
  *   changes   n % 1024    → [n, key …]: what the n-th write changed, so that others drop their copies of it
- *   about     shape; tally: records, the latest `at`, writes so far, how soon records are put out
+ *   about     shape; tally: records, the latest `at`, writes so far, how soon records are put out;
+ *             told: until when it was told what others changed
  *
  * Each call is one transaction, so that whoever dies in the middle leaves nothing half done: the next process takes the
  * lock over, and readers that died are removed by every sweep. Reads take no lock.
@@ -214,6 +216,20 @@ export class SharedTable {
   /** A session of that time was seen that is not in the table yet: what is set from now on is later. */
   heard(at: number): void {
     this.#heardOf = Math.max(this.#heardOf, at)
+  }
+
+  /** Until when the table was told what others changed, unix ms; undefined: never. */
+  get toldUntil(): number | undefined {
+    this.#root.resetReadTxn()
+    return this.#about.getBinaryFast(TOLD)?.readDoubleLE(0)
+  }
+
+  noteTold(until: number): void {
+    this.#write(() => {
+      const note = Buffer.allocUnsafe(8)
+      note.writeDoubleLE(until, 0)
+      this.#about.putSync(TOLD, note)
+    })
   }
 
   /** Takes over what another tier says, unless the table knows better. @throws value_too_large, table_missing */

@@ -23,7 +23,7 @@ import { TOPIC, sessionFields } from './wire'
  *   new session        → the `replicating` servers that it belongs to
  *   left the relay     → the `age-out` servers that it belongs to (there is none: the `replicating` ones; none: KV4,
  *                        its own or that of the relay)
- *   destroyed          → all
+ *   destroyed          → all; those who were away are told when they are back
  *   looked for         → those it belongs to; then the others, the next in rank among them had it before somebody
  *                        joined; then once in KV4. Found with the others, it goes to those it belongs to.
  */
@@ -101,6 +101,9 @@ export async function startSibling(
     wraps: false,
     changed: (session) => changed(session),
     out,
+    missed: (session, topic, client) =>
+      session.value === null ||
+      (topic === TOPIC.session && owners(session.key, topic).first.includes(client)),
     find,
   })
 

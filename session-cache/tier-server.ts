@@ -31,6 +31,8 @@ export interface TierServerOptions {
   changed(session: Session, from: FrameClient, hash: string | undefined): void
   /** Sessions that had to leave the table. */
   out(sessions: readonly Session[]): void
+  /** Whether a client that was away has missed this session by what it subscribes to. */
+  missed(session: Session, topic: string, client: FrameClient): boolean
   /** Where to look for a session that is not in the table. */
   find(key: string, from: FrameClient): Promise<Session | undefined>
 }
@@ -158,9 +160,10 @@ export class TierServer {
     if (name !== undefined && name.length <= 128) client.name = name
     this.#acknowledge(client, frame)
     const away = numberIn(frame, 'away_ms')
-    if (topic === TOPIC.session && away !== undefined && !this.#catchingUp.has(client)) {
+    const told = topic === TOPIC.session || topic === TOPIC.backup
+    if (told && away !== undefined && !this.#catchingUp.has(client)) {
       this.#catchingUp.add(client)
-      this.#catchUp(client, Date.now() - away)
+      this.#catchUp(client, topic, Date.now() - away)
         .catch((error: unknown) =>
           this.options.log('warn', 'a client was not told all', { error: String(error) }),
         )
@@ -169,10 +172,11 @@ export class TierServer {
   }
 
   /** What was written while the client was away, so that it holds nothing that has changed meanwhile. */
-  async #catchUp(client: FrameClient, since: number): Promise<void> {
+  async #catchUp(client: FrameClient, topic: string, since: number): Promise<void> {
     for (const page of this.options.table.writtenSince(since, CATCH_UP_PAGE)) {
       for (const session of page) {
-        if (!client.send(publication(TOPIC.session, this.path, sessionFields(session, this.shape)))) return
+        if (!this.options.missed(session, topic, client)) continue
+        if (!client.send(publication(topic, this.path, sessionFields(session, this.shape)))) return
         // As fast as it reads: a page alone may be more than is let wait.
         await client.drained()
       }

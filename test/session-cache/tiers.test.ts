@@ -208,6 +208,47 @@ describe('two boxes and a relay', () => {
   })
 })
 
+describe('who was away', () => {
+  test('learns what changed and what was destroyed when it is back, also as another process', async () => {
+    const world = await startRelayAndSibling({ el_count: 50 }, 0, { port: await freePort() })
+    const start = (box: string) => startBoxProcess(lru(box), line(world.port))
+    const relief = await startRelief('one', world.siblingPort, 'replicating')
+    const ageing = await startRelief('old', world.siblingPort, 'age-out')
+    const [a, b] = await Promise.all([start('a'), start('b')])
+    for (const key of ['gone', 'changed', 'later']) await a.set(key, 'old')
+    // Put out of the relay, so that both kinds of relief servers have them, and found there.
+    await a.call('set_many', 'x', 60)
+    for (const key of ['gone', 'changed', 'later'])
+      await eventually(async () => (await b.get(key)) === 'old', `b has ${key}`)
+    await Promise.all([b, relief, ageing].map(({ child }) => kill(child)))
+    await a.call('destroy', 'gone')
+    await a.set('changed', 'new')
+
+    const again = await start('b')
+    await eventually(async () => (await again.get('gone')) === false, 'box b learns what was destroyed')
+    await eventually(async () => (await again.get('changed')) === 'new', 'box b learns what changed')
+    await startRelief('one', world.siblingPort, 'replicating')
+    await startRelief('old', world.siblingPort, 'age-out')
+
+    // Destroyed while there is no sibling to tell the relief servers.
+    const sibling = (await world.relay.said('listens', { tier: 'sibling' }))['pid'] as number
+    const seen = world.relay.log().length
+    process.kill(sibling, 'SIGKILL')
+    await world.relay.said('the sibling ended and is started again', {}, seen)
+    await a.call('destroy', 'later')
+    await world.relay.said('listens', { tier: 'sibling' }, seen)
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+
+    // The relay forgets it all.
+    await a.call('set_many', 'y', 60)
+    const fresh = await start('c')
+    expect(await fresh.get('y0')).toBe('value 0')
+    expect(await fresh.get('gone')).toBe(false)
+    expect(await fresh.get('later')).toBe(false)
+    expect(await fresh.get('changed')).toBe('new')
+  })
+})
+
 describe('clocks that differ by hours', () => {
   const HOUR = 3600_000
 
