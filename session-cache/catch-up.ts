@@ -4,7 +4,7 @@ import type { RelayClient } from './relay-client'
 import type { SharedTable } from './shared-table'
 
 /** What was under way when a line broke, or a process ended, is lost too. */
-const SLACK_MS = 5000
+export const SLACK_MS = 5000
 /** Before that a line may still be telling what was missed, and a note would forget the rest of it. */
 const SETTLED_MS = 5000
 const NOTE_MS = 1000

@@ -106,6 +106,9 @@ const MessageRelay = z.object({
 })
 export type MessageRelayConfiguration = z.infer<typeof MessageRelay>
 
+const Peer = MessageRelay.extend({ port: whole.min(1).max(65535).default(7880) })
+export type PeerConfiguration = z.infer<typeof Peer>
+
 const Listener = {
   auth_path: z.string().default('auths'),
   address: z.string().default('localhost'),
@@ -130,7 +133,12 @@ const Relay = z.object({
     z.string(),
     z.object({
       relay: z
-        .object({ proc_name: z.union([z.string(), z.array(z.string()).min(2).max(2)]).optional() })
+        .object({
+          /** A sibling as a child process. */
+          proc_name: z.union([z.string(), z.array(z.string()).min(2).max(2)]).optional(),
+          /** Siblings that run elsewhere. */
+          peers: z.array(Peer).min(1).optional(),
+        })
         .default({}),
       cache: Cache.prefault({}),
     }),

@@ -9,6 +9,7 @@ import { LastDownstream } from './last-downstream'
 import { Kv4LastTier } from './last-tier'
 import type { Session } from './session'
 import { SharedTable } from './shared-table'
+import { SiblingPeers } from './sibling-peers'
 import { SiblingProcess } from './sibling-process'
 import { startSweeper } from './sweeper'
 import { tableDirectory } from './table-directory'
@@ -19,7 +20,7 @@ import { TOPIC, sessionFields } from './wire'
 
 /**
  * The middle tier. It keeps what passes, tells the other boxes, and hands on to its sibling, which stands towards the
- * relief servers; behind all of them a KV4 account, where one is configured.
+ * relief servers, or to siblings that run elsewhere; behind all of them a KV4 account, where one is configured.
  *
  * A miss is looked for in the other boxes and behind the sibling at the same time, then once in KV4.
  */
@@ -43,19 +44,38 @@ export async function startRelay(
     for (const closer of closers.splice(0).reverse()) await closer()
   }
 
+  /** `left` takes what nobody behind takes. */
+  function siblings(left: (sessions: readonly Session[]) => void): Downstream {
+    const file = siblingFile(relay.proc_name, base)
+    if (relay.peers === undefined)
+      return file === undefined
+        ? NOTHING_BEHIND
+        : new SiblingProcess(file, configuration.lookup_ms * 3, log, left)
+    if (file !== undefined)
+      throw new SessionCacheError('bad_configuration', 'relay.proc_name and relay.peers: one of both')
+    return new SiblingPeers({
+      peers: relay.peers,
+      base,
+      path: configuration.auth_path,
+      recordSize: cache.record_size,
+      shape: { slots: cache.el_count, seed: cache.seed },
+      receiver: { life: cache.sessions_length, stamp: (key) => table.stamp(key) },
+      table,
+      log,
+    })
+  }
+
   try {
     const last: Downstream =
       configuration.kv4 === undefined
         ? NOTHING_BEHIND
         : new LastDownstream(new Kv4LastTier(configuration.kv4), log)
     closers.push(() => last.close())
-    const file = siblingFile(relay.proc_name, base)
     const left = (sessions: readonly Session[]) => {
-      if (last.out(sessions) || file === undefined) return
+      if (last.out(sessions) || behind === NOTHING_BEHIND) return
       log('warn', 'sessions that left were not handed on: nobody takes them', { sessions: sessions.length })
     }
-    const behind: Downstream =
-      file === undefined ? NOTHING_BEHIND : new SiblingProcess(file, configuration.lookup_ms * 3, log, left)
+    const behind = siblings(left)
     closers.push(() => behind.close())
 
     const out = (sessions: readonly Session[]) => {

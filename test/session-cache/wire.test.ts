@@ -279,6 +279,66 @@ describe('a sibling', () => {
   })
 })
 
+describe('siblings that run elsewhere', () => {
+  const siblingConf = (name: string, port = 0) => ({
+    half_edge: true,
+    auth_path: 'auths',
+    port,
+    address: '127.0.0.1',
+    cache: { directory: room, am_initializer: true, token_path: name },
+  })
+
+  test('take what does not fit, spread over all of them, and learn what they missed', async () => {
+    const siblings = [await start('s0.conf', siblingConf('s0')), await start('s1.conf', siblingConf('s1'))]
+    const peers = siblings.map(({ port }) => ({ address: '127.0.0.1', port, reconnect_ms: 100 }))
+    const { cache } = (relayConf({}, { el_count: 5 }) as { path_types: { auths: { cache: object } } })
+      .path_types.auths
+    const { port } = await start(
+      'relay.conf',
+      relayConf({ path_types: { auths: { relay: { peers }, cache } } }),
+    )
+    const box = manage('box', port, {}, { cache: { directory: room, el_count: 5 } })
+    const clients = await Promise.all(siblings.map((sibling) => RawClient.connect(sibling.port)))
+    const has = async (client: RawClient, key: string) => {
+      client.text = ''
+      client.send(`{"_tx_op":"G","key":"${key}","_m_path":"auths","_response_id":1}`)
+      return (await client.frames(1)).includes('"status":"OK"')
+    }
+    for (let i = 0; i < 40; i++) await box.set('k' + i, 'value ' + i)
+    for (let i = 0; i < 40; i++) expect(await box.get('k' + i)).toBe('value ' + i)
+    const only: string[] = []
+    for (let i = 0; i < 40; i++) {
+      const [first, second] = [await has(clients[0]!, 'k' + i), await has(clients[1]!, 'k' + i)]
+      expect(first || second).toBe(true)
+      if (first && !second) only.push('k' + i)
+    }
+    expect(only.length).toBeGreaterThan(5)
+    expect(only.length).toBeLessThan(35)
+
+    const [first, second] = only as [string, string]
+    await box.destroy(first)
+    for (const client of clients)
+      await eventually(async () => !(await has(client, first)), 'it is destroyed in all of them')
+    // While one is away the other one takes all, and what is destroyed is told when it is back.
+    await tiers.splice(tiers.indexOf(siblings[0]!), 1)[0]!.close()
+    for (let i = 0; i < 20; i++) await box.set('l' + i, 'value ' + i)
+    for (let i = 0; i < 20; i++) expect(await box.get('l' + i)).toBe('value ' + i)
+    await box.destroy(second)
+    await start('s0.conf', siblingConf('s0', siblings[0]!.port))
+    const back = await RawClient.connect(siblings[0]!.port)
+    expect(await has(back, only[2]!)).toBe(true)
+    await eventually(async () => !(await has(back, second)), 'what was destroyed is told')
+  })
+
+  test('stand in place of one that is a child, not beside it', async () => {
+    writeFileSync(join(room, 's.conf'), JSON.stringify(siblingConf('s')))
+    const relay = { proc_name: ['kv4', './s.conf'], peers: [{ port: 1 }] }
+    await expect(
+      start('relay.conf', relayConf({ path_types: { auths: { relay, cache: { directory: room } } } })),
+    ).rejects.toThrow('one of both')
+  })
+})
+
 describe('the manager', () => {
   test('puts out by eviction_schedule what was not used for long, so many at a time', async () => {
     const alone = new SessionCacheManager({
