@@ -1,6 +1,6 @@
 /** What may go wrong here, and what to do about it; docs/session-cache.md lists the same. */
 export const SESSION_CACHE_ERRORS = {
-  bad_key: 'A session key is a string of 1 to 512 bytes.',
+  bad_key: 'A session key is a string of 1 to 512 bytes, without U+0000 to U+0004.',
   value_too_large: 'The value is larger than `record_size`: raise it in every configuration of this table.',
   table_missing:
     'No process with `manage_section: true` (or `am_initializer`) has made the table yet: start that one first.',

@@ -108,15 +108,16 @@ export class LRUManager {
 
   /** The text; objects come back as their JSON. false: not here. */
   async get(key: string): Promise<string | false> {
+    if (!isSessionKey(key)) return false
     return this.table.get(key) ?? this.table.get(this.hash(key)) ?? false
   }
 
   async get_with_token(token: string): Promise<string | false> {
-    return this.table.get(token) ?? false
+    return isSessionKey(token) ? (this.table.get(token) ?? false) : false
   }
 
   delete(key: string): boolean {
-    return this.table.delete(key)
+    return isSessionKey(key) && this.table.delete(key)
   }
 
   /** xxHash of the text, in decimal. */
@@ -161,6 +162,6 @@ export class LRUManager {
 }
 
 function checkKey(key: string): string {
-  if (typeof key !== 'string' || !isSessionKey(key)) throw new SessionCacheError('bad_key')
+  if (!isSessionKey(key)) throw new SessionCacheError('bad_key')
   return key
 }

@@ -17,7 +17,7 @@ import { SharedTable } from './shared-table'
 import { startSweeper } from './sweeper'
 import { tableDirectory } from './table-directory'
 import type { TierLog } from './tier-log'
-import { TOPIC, sessionFields, sessionIn } from './wire'
+import { TOPIC, isSessionKey, sessionFields, sessionIn } from './wire'
 
 /**
  * A pressure relief server: a client of the sibling with a table of its own. `replicating` takes new sessions,
@@ -61,7 +61,7 @@ export async function startRelief(
   const answer = async (frame: Frame) => {
     const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
     const requester = numberIn(frame, 'requester')
-    if (key === undefined || requester === undefined) return
+    if (!isSessionKey(key) || requester === undefined) return
     let session = table.session(key)
     if (session === undefined && frame['last'] === true) session = await last.find(key)
     // Answers that nobody may wait for any more: without an answer of their own.

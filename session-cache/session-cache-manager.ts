@@ -136,6 +136,7 @@ export class SessionCacheManager {
     try {
       here = this.#box.get(key)
     } catch {
+      if (!isSessionKey(key)) return Promise.resolve(false)
       // The same again, as the promise's error.
       return this.#getBeyond(key)
     }
@@ -276,7 +277,7 @@ export class SessionCacheManager {
   async #answer(client: RelayClient, frame: Frame): Promise<void> {
     const key = textIn(frame, 'key')
     const requester = numberIn(frame, 'requester')
-    if (key === undefined || requester === undefined || this.session_sent(requester, key)) return
+    if (!isSessionKey(key) || requester === undefined || this.session_sent(requester, key)) return
     const session = await this.#box.session(key)
     client.tell(
       `${TOPIC.known}-${requester}`,

@@ -225,7 +225,7 @@ export class TierServer {
 
   async #answerNeed(client: FrameClient, frame: Frame): Promise<void> {
     const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
-    if (key === undefined || !isSessionKey(key)) {
+    if (!isSessionKey(key)) {
       this.#refuse(client, frame)
       return
     }
@@ -267,7 +267,7 @@ export class TierServer {
     const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
     switch (frame['_tx_op']) {
       case 'G': {
-        if (key === undefined || !isSessionKey(key)) {
+        if (!isSessionKey(key)) {
           result('ERR', 'get')
           return
         }
@@ -298,7 +298,7 @@ export class TierServer {
         return
       }
       case 'D': {
-        if (key === undefined || !isSessionKey(key)) {
+        if (!isSessionKey(key)) {
           result('ERR', 'op performed')
           return
         }

@@ -52,7 +52,7 @@ export interface Receiver {
  */
 export function sessionIn(frame: Frame, receiver: Receiver): Session | undefined {
   const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
-  if (key === undefined || !isSessionKey(key) || !Object.hasOwn(frame, 'value')) return undefined
+  if (!isSessionKey(key) || !Object.hasOwn(frame, 'value')) return undefined
   const value = frame['value']
   if (value === false || value === undefined) return undefined
   const now = Date.now()
@@ -66,6 +66,9 @@ export function sessionIn(frame: Frame, receiver: Receiver): Session | undefined
   }
 }
 
-export function isSessionKey(key: string): boolean {
-  return key.length > 0 && Buffer.byteLength(key) <= 512
+/** Without the characters that LMDB's encoding of long keys does not give back: such a record could never be put out. */
+export function isSessionKey(key: unknown): key is string {
+  return (
+    typeof key === 'string' && key.length > 0 && Buffer.byteLength(key) <= 512 && !/[\u0000-\u0004]/.test(key)
+  )
 }

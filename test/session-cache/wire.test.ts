@@ -361,6 +361,37 @@ describe('the manager', () => {
     expect(await alone.get('new')).toBe('v')
   })
 
+  test('takes no key that would stay in a table for ever, and finds nothing under it', async () => {
+    const { port } = await start('relay.conf', relayConf({}, { el_count: 4 }))
+    const box = manage('box', port, {}, { cache: { directory: room, el_count: 4 } })
+    const client = await RawClient.connect(port)
+    for (const key of [
+      'x'.repeat(70) + '\u0000y',
+      '\u0004'.repeat(512),
+      'x'.repeat(513),
+      'x'.repeat(1e5),
+      '',
+    ]) {
+      await expect(box.set(key, 'v')).rejects.toMatchObject({ code: 'bad_key' })
+      await expect(box.destroy(key)).rejects.toMatchObject({ code: 'bad_key' })
+      expect([await box.get(key), box.delete(key)]).toEqual([false, false])
+      if (key.length > 1000) continue
+      client.text = ''
+      client.send(SET.replace('"k1"', JSON.stringify(key)) + NEED.replace('"k1"', JSON.stringify(key)))
+      expect(await client.frames(2)).toBe(
+        '{"_response_id":38,"msg":"ERROR"}{"_response_id":91,"msg":"ERROR"}',
+      )
+    }
+    const most = 'x'.repeat(511) + '\u0005'
+    await box.set(most, 'v')
+    expect(await box.get(most)).toBe('v')
+    for (let i = 0; i < 10; i++) await box.set('k' + i, 'v')
+    expect(await box.get('k9')).toBe('v')
+    expect((box.get_LRUManager() as LRUManager).table.count).toBe(4)
+    await expect(box.set(7 as never, 'v')).rejects.toMatchObject({ code: 'bad_key' })
+    expect(await box.get(undefined as never)).toBe(false)
+  })
+
   test('sends what the original sends, with a hash that is one', async () => {
     const seen: string[] = []
     const { createServer } = await import('node:net')
