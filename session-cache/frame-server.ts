@@ -44,7 +44,7 @@ export interface FrameClient {
 
 const AUTH_WAIT_MS = 5000
 const HANDSHAKE_MS = 10_000
-const LOOPBACK = /^(localhost|127\.|::1$)/
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/
 
 /** Where a server listens. */
 export type Place = { readonly port: number; readonly address: string } | { readonly path: string }

@@ -641,9 +641,10 @@ describe('who may speak', () => {
   })
 
   test('beyond this machine: nobody without one of both', async () => {
-    await expect(start('relay.conf', relayConf({ address: '0.0.0.0' }))).rejects.toThrow(
-      expect.objectContaining({ code: 'insecure_listener' }) as Error,
-    )
+    for (const address of ['0.0.0.0', '::', 'localhost.example.com', '127.example.com'])
+      await expect(start('relay.conf', relayConf({ address }))).rejects.toThrow(
+        expect.objectContaining({ code: 'insecure_listener' }) as Error,
+      )
   })
 
   test('with TLS: whoever has a certificate that is configured', async () => {
