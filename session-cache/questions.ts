@@ -1,9 +1,13 @@
 import type { Session } from './session'
 
 interface Question {
-  /** Who has not yet said that it has no such session. */
+  /** Who has not answered yet. */
   readonly left: Set<unknown>
-  answer(session: Session | undefined): void
+  /** The newest that was found so far. */
+  found: Session | undefined
+  /** One was found: the others are not waited for much longer. */
+  readonly settle: () => void
+  readonly end: () => void
 }
 
 /** Lookups that wait for others to say whether they hold a session. */
@@ -14,13 +18,15 @@ export class Questions {
   constructor(private readonly waitMs: number) {}
 
   /**
-   * `send` asks one of `asked` and gives the number that its answer has to carry. Resolves with the first session that
-   * is found, or when all have said no, or after the time that one waits for those who never say no.
+   * `send` asks one of `asked` and gives the number that its answer has to carry. Resolves with the newest session that
+   * is found until `settleMs` after the first one (0: with the first), or when all have answered, or after the time that
+   * one waits for those who never do.
    */
   ask<Who>(
     key: string,
     asked: readonly Who[],
     send: (who: Who, requester: number) => boolean,
+    settleMs = 0,
   ): Promise<Session | undefined> {
     if (asked.length === 0) return Promise.resolve(undefined)
     return new Promise((resolve) => {
@@ -28,15 +34,24 @@ export class Questions {
       this.#last = (this.#last % 1_000_000_000) + 1
       const requester = 1_000_000 + this.#last
       const id = idOf(key, requester)
-      const answer = (session: Session | undefined) => {
-        clearTimeout(timer)
-        this.#open.delete(id)
-        resolve(session)
+      const question: Question = {
+        left: new Set(asked),
+        found: undefined,
+        settle: () => {
+          if (settleMs === 0) question.end()
+          else settling ??= setTimeout(question.end, settleMs)
+        },
+        end: () => {
+          clearTimeout(timer)
+          clearTimeout(settling)
+          this.#open.delete(id)
+          resolve(question.found)
+        },
       }
-      const timer = setTimeout(() => answer(undefined), this.waitMs)
-      const question: Question = { left: new Set(asked), answer }
+      let settling: NodeJS.Timeout | undefined
+      const timer = setTimeout(question.end, this.waitMs)
       this.#open.set(id, question)
-      for (const who of asked) if (!send(who, requester)) this.#no(question, who)
+      for (const who of asked) if (!send(who, requester)) this.#answered(question, who)
     })
   }
 
@@ -44,18 +59,19 @@ export class Questions {
   heard(key: string, requester: number, who: unknown, session: Session | undefined): void {
     const question = this.#open.get(idOf(key, requester))
     if (question === undefined) return
-    if (session !== undefined) question.answer(session)
-    else this.#no(question, who)
+    if (session !== undefined && session.at >= (question.found?.at ?? -Infinity)) question.found = session
+    this.#answered(question, who)
   }
 
   /** Somebody left, and will not answer. */
   gone(who: unknown): void {
-    for (const question of [...this.#open.values()]) if (question.left.has(who)) this.#no(question, who)
+    for (const question of [...this.#open.values()]) if (question.left.has(who)) this.#answered(question, who)
   }
 
-  #no(question: Question, who: unknown): void {
+  #answered(question: Question, who: unknown): void {
     question.left.delete(who)
-    if (question.left.size === 0) question.answer(undefined)
+    if (question.left.size === 0) question.end()
+    else if (question.found !== undefined) question.settle()
   }
 }
 

@@ -16,6 +16,9 @@ import type { TierLog } from './tier-log'
 import { TierServer } from './tier-server'
 import { TOPIC, sessionFields } from './wire'
 
+/** A relief server that was away may hold an older copy than the next one. */
+const SETTLE_MS = 30
+
 /**
  * The sibling: the relay's process towards the relief servers. It attaches to the relay's table, spreads sessions over
  * the relief servers by rendezvous hashing, `copies` of each, and asks them for what the relay does not have.
@@ -80,9 +83,9 @@ export async function startSibling(
     for (const topic of [TOPIC.session, TOPIC.backup])
       for (const client of owners(key, topic).first) if (client !== but) first.add(client)
     const others = server.subscribers.of(TOPIC.need, but).filter((client) => !first.has(client))
-    const near = await server.ask(key, [...first])
+    const near = await server.ask(key, [...first], {}, SETTLE_MS)
     if (near !== undefined) return near
-    const far = await server.ask(key, others)
+    const far = await server.ask(key, others, {}, SETTLE_MS)
     if (far !== undefined) {
       out([far])
       return far

@@ -97,10 +97,21 @@ export class TierServer {
     return stored
   }
 
-  /** Asks clients that may hold a session; the answers come as `session_known-<requester>`. */
-  ask(key: string, clients: readonly FrameClient[], extra: Frame = {}): Promise<Session | undefined> {
-    return this.questions.ask(key, clients, (client, requester) =>
-      client.send(publication(TOPIC.need, this.path, { key, requester, ...extra })),
+  /**
+   * Asks clients that may hold a session; the answers come as `session_known-<requester>`. Of several the newest counts
+   * that comes within `settleMs` after the first.
+   */
+  ask(
+    key: string,
+    clients: readonly FrameClient[],
+    extra: Frame = {},
+    settleMs = 0,
+  ): Promise<Session | undefined> {
+    return this.questions.ask(
+      key,
+      clients,
+      (client, requester) => client.send(publication(TOPIC.need, this.path, { key, requester, ...extra })),
+      settleMs,
     )
   }
 

@@ -277,6 +277,29 @@ describe('a sibling', () => {
       /^\{"status":"ERR","explain":"op performed","when":\d+,"_response_id":7\}\{"status":"ERR","explain":"op performed","when":\d+,"_response_id":8\}$/,
     )
   })
+
+  test('believes the newer one of two relief servers, whoever answers first', async () => {
+    const { port } = await start('sibling.conf', {
+      half_edge: true,
+      port: 0,
+      address: '127.0.0.1',
+      cache: { directory: room, am_initializer: true },
+    })
+    const reliefs = await Promise.all([1, 2].map(() => RawClient.connect(port)))
+    for (const [i, topic] of ['session_backup', 'session'].entries())
+      reliefs[i]!.send(
+        [topic, 'need_session'].map((each) => `{"_ps_op":"sub","topic":"${each}","name":"r${i}"}`).join(''),
+      )
+    const client = await RawClient.connect(port)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    client.send(NEED)
+    for (const [i, relief] of reliefs.entries()) {
+      const { requester } = JSON.parse(await relief.frames(1)) as { requester: number }
+      const known = { key: 'k1', value: 'v' + i, at: 1000 + i }
+      relief.send(JSON.stringify({ ...known, _ps_op: 'pub', topic: `session_known-${requester}` }))
+    }
+    expect(await client.frames(1)).toMatch(/^\{"_response_id":91,"key":"k1","value":"v1",/)
+  })
 })
 
 describe('siblings that run elsewhere', () => {
