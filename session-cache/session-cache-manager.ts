@@ -148,8 +148,10 @@ export class SessionCacheManager {
     const value = await here
     if (value !== false) return value ?? false
     if (!isSessionKey(key)) return false
+    const byToken = this.#box.getWithToken(key)
+    if (byToken !== false) return byToken
     const found = await this.#find(key)
-    return found?.value ?? this.#box.getWithToken(key)
+    return found?.value ?? false
   }
 
   /**

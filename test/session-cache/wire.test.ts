@@ -484,6 +484,19 @@ describe('the manager', () => {
     })
   })
 
+  test('asks nobody for what its box keeps under a token', async () => {
+    const { port } = await start('relay.conf', relayConf())
+    const other = await RawClient.connect(port)
+    other.send(SUBSCRIPTIONS)
+    await other.frames(4)
+    const box = manage('box', port)
+    const lru = box.get_LRUManager() as LRUManager
+    await lru.set_with_token(lru.hash('k'), 'by token')
+    expect(await box.get('k')).toBe('by token')
+    expect(await box.get('k2')).toBe(false)
+    expect(other.text.match(/"key":"k2?"/g)).toEqual(['"key":"k2"'])
+  })
+
   test('takes auth_path from either configuration, and refuses neither', async () => {
     const { port } = await start('relay.conf', relayConf())
     const a = manage('a', port, { auth_path: undefined }, { auth_path: 'auths' })
