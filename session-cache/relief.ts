@@ -8,6 +8,7 @@ import { NOTHING_BEHIND } from './downstream'
 import { SessionCacheError } from './errors'
 import type { Frame } from './frames'
 import { numberIn, textIn } from './frames'
+import { heldSession } from './held'
 import { LastDownstream } from './last-downstream'
 import { Kv4LastTier } from './last-tier'
 import { RelayClient } from './relay-client'
@@ -62,7 +63,7 @@ export async function startRelief(
     const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
     const requester = numberIn(frame, 'requester')
     if (!isSessionKey(key) || requester === undefined) return
-    let session = table.session(key)
+    let session = heldSession(table, key, textIn(frame, 'hash'), shape, 'as no use')
     if (session === undefined && frame['last'] === true) session = await last.find(key)
     // Answers that nobody may wait for any more: without an answer of their own.
     client.tell(

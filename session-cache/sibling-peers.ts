@@ -1,7 +1,6 @@
 import { SLACK_MS } from './catch-up'
 import type { PeerConfiguration } from './configuration'
 import type { Downstream } from './downstream'
-import { SessionCacheError } from './errors'
 import { textIn } from './frames'
 import { RelayClient } from './relay-client'
 import { rendezvous } from './rendezvous'
@@ -88,7 +87,7 @@ export class SiblingPeers implements Downstream {
       const answer = await line.publish(TOPIC.need, { key, requester: process.pid })
       return textIn(answer, 'key') === key ? sessionIn(answer, this.options.receiver) : undefined
     } catch (error) {
-      if (!(error instanceof SessionCacheError)) throw error
+      this.options.log('warn', 'a sibling could not be asked', { error: String(error) })
       return undefined
     }
   }

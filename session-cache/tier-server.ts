@@ -8,6 +8,7 @@ import { numberIn, textIn } from './frames'
 import type { FrameClient } from './frame-server'
 import type { Place } from './frame-server'
 import { FrameServer } from './frame-server'
+import { heldSession } from './held'
 import { Questions } from './questions'
 import type { Session } from './session'
 import type { SharedTable } from './shared-table'
@@ -241,7 +242,7 @@ export class TierServer {
       return
     }
     // What is here is answered in the same turn.
-    const session = this.options.table.session(key, 'as a use') ?? (await this.lookup(key, client))
+    const session = this.#held(key, textIn(frame, 'hash')) ?? (await this.lookup(key, client))
     if (frame['_response_id'] !== undefined) {
       if (session === undefined || session.value === null) this.#refuse(client, frame)
       else this.#reply(client, frame, sessionFields(session, this.shape))
@@ -254,7 +255,7 @@ export class TierServer {
 
   /** In the table, or wherever `find` finds it; then it is in the table too. A destroyed session has the value null. */
   async lookup(key: string, from: FrameClient): Promise<Session | undefined> {
-    const here = this.options.table.session(key, 'as a use')
+    const here = this.#held(key)
     if (here !== undefined) return here
     if (this.#lookups >= LOOKUPS) return undefined
     this.#lookups++
@@ -268,6 +269,10 @@ export class TierServer {
     }
     // Somebody may have destroyed it while it was looked for.
     return this.options.table.session(key) ?? found
+  }
+
+  #held(key: string, hash?: string): Session | undefined {
+    return heldSession(this.options.table, key, hash, this.shape, 'as a use')
   }
 
   #operate(client: FrameClient, frame: Frame): void {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { SessionCacheManager, startTier } from '../../session-cache'
 import type { LRUManager, LruConf, RunningTier } from '../../session-cache'
 import { FrameReader } from '../../session-cache/frames'
+import { tokenOf } from '../../session-cache/hash'
 import { eventually } from './processes'
 import { removeTableRooms, tableRoom } from './table-room'
 
@@ -276,6 +277,40 @@ describe('a sibling', () => {
     expect(await client.frames(2)).toMatch(
       /^\{"status":"ERR","explain":"op performed","when":\d+,"_response_id":7\}\{"status":"ERR","explain":"op performed","when":\d+,"_response_id":8\}$/,
     )
+  })
+
+  test('finds by its key what came by its hash alone, and so does a relief server', async () => {
+    const cache = { directory: room, el_count: 20_000, seed: 9849381 }
+    const { port } = await start('sibling.conf', {
+      half_edge: true,
+      port: 0,
+      address: '127.0.0.1',
+      cache: { ...cache, am_initializer: true },
+    })
+    await start('relief.conf', { lru: { cache }, message_relay: { address: '127.0.0.1', port, name: 'one' } })
+    const client = await RawClient.connect(port)
+    const backup = (key: string) =>
+      JSON.stringify({
+        hash: tokenOf(key, cache.el_count, cache.seed),
+        value: 'v of ' + key,
+        _ps_op: 'pub',
+        topic: 'session_backup',
+        _response_id: 1,
+      })
+    client.send(backup('k1'))
+    await client.frames(1)
+    client.text = ''
+    client.send(NEED)
+    expect(await client.frames(1)).toMatch(/^\{"_response_id":91,"key":"k1","value":"v of k1",/)
+    // Out of the sibling's table, to the relief server.
+    client.text = ''
+    client.send('{"_tx_op":"C","_exec_op":"evictions-forward","_response_id":2}')
+    await client.frames(1)
+    await eventually(async () => {
+      client.text = ''
+      client.send(NEED)
+      return (await client.frames(1)).includes('"value":"v of k1"')
+    }, 'the relief server finds it')
   })
 
   test('believes the newer one of two relief servers, whoever answers first', async () => {
