@@ -28,14 +28,12 @@ export function withDestination(command: Command): Command {
     .option('--timeout <seconds>', 'how long to wait for an answer', seconds, 60)
 }
 
-/** What the server refuses is said and ends with its exit code. A reader who has had enough ends the command. */
+/** What the server refuses is said and ends with its exit code. */
 export async function run(
   end: (exit: ExitCode) => void,
   options: Options,
   work: (to: Destination) => Promise<void>,
 ): Promise<void> {
-  // `kv4 events --follow | head -1`: what would be printed is wanted by nobody.
-  process.stdout.once('error', () => process.exit(EXIT.ok))
   try {
     await work(await destination(options))
   } catch (error) {

@@ -1,4 +1,4 @@
-import { isKv4Error, type Json } from '../../core'
+import { type Json } from '../../core'
 import type { MountReply, MountRequest } from '../mount'
 import { refusalOf } from './refusal'
 
@@ -16,12 +16,9 @@ export function reply(request: MountRequest, d: Json): MountReply {
 
 export function refuse(error: unknown, request: MountRequest): MountReply {
   const { status, code } = refusalOf(error)
-  const headers: (readonly [string, string])[] = [...HEADERS]
-  // The rest of such a body is not read any more.
-  if (isKv4Error(error, 'body_too_large')) headers.push(['Connection', 'close'])
   return {
     status: 200,
-    headers,
+    headers: HEADERS,
     body: JSON.stringify({ s: status, p: request.rawPath, d: null, e: code }),
   }
 }

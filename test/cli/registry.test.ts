@@ -120,5 +120,5 @@ test('events that go on end when nobody reads them any more', async () => {
   running.child.stdout!.destroy()
   await elena.put('/_conf', { k: 'unread', v: 'one' })
   const { code, stderr } = await running.ended
-  expect([code, stderr]).toEqual([0, ''])
+  expect([code, stderr]).toEqual([141, ''])
 }, 15_000)

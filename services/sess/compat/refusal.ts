@@ -65,7 +65,7 @@ export function refuse(error: unknown): MountReply {
     case 'method_not_allowed':
       return hapi(404)
     case 'body_too_large':
-      return { ...hapi(400, TOO_LARGE), headers: [...HEADERS, ['Connection', 'close']] }
+      return hapi(400, TOO_LARGE)
     case 'bad_json':
       return hapi(400, 'Invalid request payload JSON format')
     case 'invalid':
