@@ -16,7 +16,7 @@ function onServer(start: () => Promise<string>, stop: (url: string) => Promise<v
     },
     another: () => open('node-b'),
     dispose: () => stop(url),
-    timeout: 60_000,
+    timeout: 120_000,
   }
 }
 
