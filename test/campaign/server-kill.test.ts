@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { TARGETS } from '../couchdb/targets'
 import { startScript, startServe } from '../server/process'
 import { runServerKillCampaign } from './server-kill'
 
@@ -10,6 +11,29 @@ test('20 kills of a server under 64 writers lose nothing that it acknowledged', 
   expect(result.acknowledged).toBeGreaterThan(1000)
   expect(result.slowestReopenMs).toBeLessThan(2000)
 }, 300_000)
+
+// 200 rounds, and 50 in which CouchDB dies too: npm run campaign:kill-server -- --couchdb URL
+test.each(TARGETS)(
+  'kills of a server on %s lose nothing that it acknowledged',
+  async (_name, startTarget) => {
+    const target = await startTarget()
+    try {
+      const result = await runServerKillCampaign({
+        rounds: 2,
+        seed: 20261129,
+        writers: 16,
+        longest: 40,
+        start: startServe,
+        couchdb: { url: target.url },
+      })
+      expect(result.problems).toEqual([])
+      expect(result.acknowledged).toBeGreaterThan(20)
+    } finally {
+      await target.stop()
+    }
+  },
+  300_000,
+)
 
 test('the campaign catches a server that acknowledges before the commit', async () => {
   const start = (settings: Readonly<Record<string, string>>) =>

@@ -21,7 +21,15 @@ export interface ServerKillCampaign {
   readonly longest?: number
   /** Starts the server with these settings. */
   readonly start: (settings: Readonly<Record<string, string>>) => ServerProcess
+  /** The store of the server. Default: the embedded one. */
+  readonly couchdb?: CouchdbUnderTest
   readonly onRound?: (round: ServerKillRound) => void
+}
+
+export interface CouchdbUnderTest {
+  readonly url: string
+  /** Kills it, and starts it again: in the middle of each round, while the server is written to. Absent: it stays up. */
+  readonly crash?: () => Promise<void>
 }
 
 export interface ServerKillRound extends Omit<KillRound, 'killAfter'> {
@@ -38,10 +46,11 @@ export interface KillMoment {
 /**
  * Promise 1 and 3 of the whole: a server is killed with SIGKILL at a random moment while clients write over HTTP. Its
  * data is scanned, another server is started on it, and that one is asked for everything that the one before
- * acknowledged; then the writers go on with it. `reopenMs` is the store's, `startMs` the server's until it listens.
+ * acknowledged; then the writers go on with it. `reopenMs` is the store's, `startMs` the server's until it listens. A
+ * CouchDB is not scanned (`reopenMs` 0): what contradicts in it shows in what the server answers.
  */
 export async function runServerKillCampaign(campaign: ServerKillCampaign): Promise<KillResult> {
-  const { rounds, seed, writers = 64, longest = 400, start, onRound } = campaign
+  const { rounds, seed, writers = 64, longest = 400, start, couchdb, onRound } = campaign
   const random = seeded(seed)
   const problems: string[] = []
   const kept: string[] = []
@@ -50,14 +59,14 @@ export async function runServerKillCampaign(campaign: ServerKillCampaign): Promi
   for (let first = 0; first < rounds; first += ROUNDS_PER_DIRECTORY) {
     const directory = mkdtempSync(join(tmpdir(), 'kv4-kill-'))
     const before = problems.length
-    const life = new Lives(directory, start)
+    const life = new Lives(directory, start, couchdb)
     try {
       await life.begin()
       for (let round = first; round < Math.min(rounds, first + ROUNDS_PER_DIRECTORY); round++) {
         const moment = { acknowledgements: 1 + Math.floor(random() * longest), ms: random() * 20 }
         await life.writeUntilKilled({ writers, seed, run: round + 1, moment })
         const found: string[] = []
-        const reopenMs = await scan(directory, found)
+        const reopenMs = couchdb === undefined ? await scan(directory, found) : 0
         slowestReopenMs = Math.max(slowestReopenMs, reopenMs)
         const startMs = await life.startAgain()
         found.push(...(await life.ledger.compare(life.client)))
@@ -88,6 +97,7 @@ class Lives {
   constructor(
     private readonly directory: string,
     private readonly start: ServerKillCampaign['start'],
+    private readonly couchdb: CouchdbUnderTest | undefined,
   ) {}
 
   get client(): Client {
@@ -96,6 +106,8 @@ class Lives {
 
   async begin(): Promise<void> {
     await this.startAgain()
+    // On a CouchDB that served a campaign before.
+    if (this.couchdb !== undefined) await this.#sys!.delete('/_acc/accounts?k=elena')
     const { secret } = await this.#sys!.ok(
       this.#sys!.put<{ secret: string }>('/_acc/accounts', { k: 'elena', v: { email: 'elena@async.cl' } }),
     )
@@ -111,6 +123,7 @@ class Lives {
       KV4_SYS_SECRET: SYS_SECRET,
       KV4_PEPPER: 'a pepper for the campaign, long enough',
       KV4_NODE: 'campaign',
+      ...(this.couchdb !== undefined && { KV4_COUCHDB_URL: this.couchdb.url }),
     })
     const url = `http://127.0.0.1:${await this.#server.port}`
     this.#sys = new Client(url, '$sys', SYS_SECRET)
@@ -130,6 +143,7 @@ class Lives {
     const { child, exit, errors } = this.#server!
     let killer: NodeJS.Timeout | undefined
     let left = moment.acknowledgements
+    let crash: Promise<void> | undefined
     const kill = () => child.kill('SIGKILL')
     const late = setTimeout(kill, LIMIT_MS)
     await runServerWriters({
@@ -137,12 +151,15 @@ class Lives {
       sys: this.#sys!,
       ledger: this.ledger,
       ...how,
-      onAcknowledged() {
+      storeMayBeAway: this.couchdb?.crash !== undefined,
+      onAcknowledged: () => {
+        if (left <= moment.acknowledgements / 2) crash ??= this.couchdb?.crash?.()
         if (--left <= 0) killer ??= setTimeout(kill, moment.ms)
       },
     })
     clearTimeout(late)
     clearTimeout(killer)
+    await crash
     const { signal, code } = await exit
     if (signal !== 'SIGKILL') throw new Error(`the server ended by itself: ${code} ${signal} ${errors()}`)
   }
