@@ -284,10 +284,10 @@ class BoundMountRequest implements MountRequest {
     return this.#engine.bucket(principal.bucket)
   }
 
-  async authenticate(user: string, password: string): Promise<Principal> {
+  async authenticate(user: string, password: string, at = () => Path.root): Promise<Principal> {
     // Basic splits at the first colon, so such a user would become another user with another password.
     if (user.includes(':')) throw new Kv4Error('unauthorized')
-    return this.#identify(printBasicHeader({ user, password }), () => Path.root)
+    return this.#identify(printBasicHeader({ user, password }), at)
   }
 
   /**

@@ -58,8 +58,12 @@ export interface MountRequest {
   /** Of a route that is not `public`. */
   readonly principal: Principal
   readonly bucket: Bucket
-  /** Verifies a credential that came by another way. @throws unauthorized, too_many_requests, overloaded */
-  authenticate(user: string, password: string): Promise<Principal>
+  /**
+   * Verifies a credential that came by another way.
+   * @param at as of a route that is not `public`; asked once it is known who calls. Absent: at the root
+   * @throws unauthorized, too_many_requests, overloaded, forbidden where the place is denied the caller
+   */
+  authenticate(user: string, password: string, at?: () => Path): Promise<Principal>
   bucketOf(principal: Principal): Bucket
   /** Ends when the caller has gone. */
   readonly signal: AbortSignal

@@ -3,7 +3,7 @@ import { invalidParameter, isConfigurationId } from './rules'
 
 /** Where a configuration value stands among the platform's paths: the namespace is the path, the name is `k`. */
 export interface ConfigurationName {
-  readonly path: string
+  readonly path: Path
   readonly k: string
 }
 
@@ -13,10 +13,9 @@ export interface ConfigurationName {
  */
 export function configurationName(id: string): ConfigurationName {
   const end = id.lastIndexOf('/')
-  const path = id.slice(0, Math.max(0, end))
-  return path === '' || path !== Path.parse(path)
-    ? { path: Path.root, k: id }
-    : { path, k: id.slice(end + 1) }
+  const namespace = id.slice(0, Math.max(0, end))
+  const path = Path.parse(namespace)
+  return path === namespace ? { path, k: id.slice(end + 1) } : { path: Path.root, k: id }
 }
 
 /**

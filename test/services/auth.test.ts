@@ -30,7 +30,7 @@ beforeAll(async () => {
 })
 afterAll(() => platform.close())
 afterEach(async () => {
-  for (const path of ['', '/my/path', '/my', '/data', '/accounts'])
+  for (const path of ['', '/my/path', '/my', '/data', '/accounts', '/production', '/services'])
     await elena.ok(elena.delete('/_auth' + path))
 })
 
@@ -425,6 +425,76 @@ test('a session or service that is denied is denied by the URLs of the wire form
   expect(await status('PUT', '/v1/sessions/other/my', { n: 1 })).toBe(200)
   expect(await status('GET', '/srv/web')).toBe(200)
   expect(await status('PUT', '/app/my', { config: 1 })).toBe(200)
+})
+
+test('what is denied a path of _conf or _reg is denied by the URLs of the registry, in its own form', async () => {
+  const send = async (method: string, path: string, headers: Record<string, string>, body?: unknown) => {
+    const sent = body === undefined ? {} : { body: JSON.stringify(body) }
+    const type = { 'Content-Type': 'application/json' }
+    const response = await fetch(platform.url + path, { method, headers: { ...type, ...headers }, ...sent })
+    return { status: response.status, headers: response.headers, text: await response.text() }
+  }
+  const auth = { 'RAX-KSKEY:apiKeyCredentials': { username: elena.user, apiKey: elena.password } }
+  const { access } = JSON.parse((await send('POST', '/v2.0/tokens', {}, { auth })).text) as {
+    access: { token: { id: string; tenant: { id: string } } }
+  }
+  const credential = { 'X-Auth-Token': access.token.id, 'X-Tenant-Id': access.token.tenant.id }
+  const call = (method: string, path: string, body?: unknown, address = '203.0.113.9') =>
+    send(method, path, { ...credential, ...from(address) }, body)
+  const v1 = '/v1.0/' + access.token.tenant.id
+  for (const path of ['/production', '/production/cassandra', '/production2'])
+    await elena.ok(elena.put('/_conf' + path, { k: 'name', v: 'one' }))
+  await call('POST', v1 + '/services', { id: 'web-1', heartbeat_timeout: 120 }, HERE)
+
+  await deny('/production', '203.0.113.9')
+  await deny('/services', '203.0.113.9')
+  const denied: readonly (readonly [string, string, unknown?])[] = [
+    ['GET', '/v1.0/configuration//production/name'],
+    ['GET', v1 + '/configuration//production/name'],
+    ['GET', v1 + '/configuration/production/name'],
+    ['GET', v1 + '/configuration/%2Fproduction%2fcassandra%2Fname'],
+    ['HEAD', v1 + '/configuration//production/name'],
+    ['PUT', v1 + '/configuration//production/name', { value: 'two' }],
+    ['PUT', v1 + '/configuration/production/other', { value: 'two' }],
+    ['DELETE', v1 + '/configuration//production/name'],
+    ['GET', v1 + '/configuration/production/'],
+    ['GET', v1 + '/configuration//production/?limit=1'],
+    ['GET', v1 + '/configuration//production//'],
+    ['GET', v1 + '/configuration/production/cassandra/'],
+    ['GET', v1 + '/services'],
+    ['POST', v1 + '/services', { id: 'web-2', heartbeat_timeout: 120 }],
+    ['GET', v1 + '/services/web-1'],
+    ['PUT', v1 + '/services/web-1', { tags: [] }],
+    ['POST', v1 + '/services/web-1/heartbeat', { token: '6de2c1f0-4b1c-11e3-8f96-0800200c9a66' }],
+    ['DELETE', v1 + '/services/web-1'],
+  ]
+  for (const [method, path, body] of denied) {
+    const { status, text } = await call(method, path, body)
+    expect([method, path, status]).toEqual([method, path, 403])
+    if (method !== 'HEAD')
+      expect(JSON.parse(text)).toMatchObject({ type: 'forbiddenError', code: 403, message: 'forbidden' })
+  }
+  const open: readonly (readonly [string, string, number])[] = [
+    ['GET', v1 + '/configuration//production2/name', 200],
+    ['GET', v1 + '/configuration/production2/', 200],
+    // A name at the root.
+    ['GET', v1 + '/configuration//production', 404],
+    ['GET', v1 + '/configuration', 200],
+    ['GET', v1 + '/events', 200],
+    ['GET', v1 + '/sessions', 200],
+  ]
+  for (const [method, path, wanted] of open)
+    expect([method, path, (await call(method, path)).status]).toEqual([method, path, wanted])
+  // What is no id is told as before, with what every reply carries.
+  const bad = await call('GET', v1 + '/configuration//production/x!')
+  expect([bad.status, bad.headers.has('x-ratelimit-used')]).toEqual([400, true])
+  // Nothing was written, and others are let in.
+  const there = await call('GET', v1 + '/configuration/production/', undefined, HERE)
+  expect((JSON.parse(there.text) as { values: unknown }).values).toEqual([
+    { id: '/production/cassandra/name', value: 'one' },
+    { id: '/production/name', value: 'one' },
+    { id: '/production2/name', value: 'one' },
+  ])
 })
 
 test('on one node is in force on the others', async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Bucket, Json } from '../../../core'
+import type { Bucket, Json, Path } from '../../../core'
 import type { MountReply, MountRequest } from '../../mount'
 import type { Usage } from '../quotas'
 import { RateExceeded } from '../quotas'
@@ -50,9 +50,10 @@ export class Call {
 
   /**
    * By the token; the tenant that is named has to be the token's. Counts the request.
-   * @throws Refusal, too_many_requests
+   * @param at of what is asked for, as of a `MountRequest`
+   * @throws Refusal, too_many_requests, forbidden
    */
-  async caller(registry: Registry, named: string | undefined): Promise<Caller> {
+  async caller(registry: Registry, named: string | undefined, at?: () => Path): Promise<Caller> {
     const { request } = this
     const { headers } = request
     const tenantId = named ?? header(headers['x-tenant-id'])
@@ -61,7 +62,7 @@ export class Call {
     if (!token) throw unauthorized('No authentication token provided')
     const credential = await registry.tokens.open(token)
     if (credential === undefined) throw unauthorized('Invalid or expired authentication token')
-    const principal = await request.authenticate(credential.user, credential.secret)
+    const principal = await request.authenticate(credential.user, credential.secret, at)
     const tenant = await registry.tenants.of(principal.bucket)
     if (tenant.id !== tenantId) throw unauthorized('Invalid or expired authentication token')
     try {

@@ -1,8 +1,9 @@
-import type { JsonObject } from '../../../core'
+import { Path, type JsonObject } from '../../../core'
+import { configurationName } from '../configuration-name'
 import type { Registry } from '../registry'
 import { configurationValue, isConfigurationId, isNamespace } from '../rules'
 import { decoded } from './call'
-import { badParameter } from './fault'
+import { Refusal, badParameter } from './fault'
 import { listed, location } from './endpoint'
 import type { Endpoint } from './endpoint'
 
@@ -35,11 +36,27 @@ function valueId(text: string | undefined): string {
   return target.id
 }
 
+/**
+ * Where `_conf` has it. A namespace as routing reads paths, without empty segments: what is in it must not be listed by
+ * another spelling of it.
+ */
+function placeOf([text]: readonly string[]): Path {
+  try {
+    const target = targetOf(text ?? '')
+    return target.kind === 'value' ? configurationName(target.id).path : Path.parse(target.prefix)
+  } catch (error) {
+    // `run` refuses it, once the call counts against the rate: contract §5.
+    if (error instanceof Refusal) return Path.root
+    throw error
+  }
+}
+
 export function configurationRoutes({ configuration }: Registry): readonly Endpoint[] {
   return [
     {
       method: 'GET',
       path: '/configuration(?:/(.*))?',
+      at: placeOf,
       summary:
         'A value, or with a slash at its end the values of a namespace; paged by `limit` and `marker`.',
       async run(call, { bucket }, [text]) {
@@ -56,6 +73,7 @@ export function configurationRoutes({ configuration }: Registry): readonly Endpo
     {
       method: 'PUT',
       path: '/configuration/(.*)',
+      at: placeOf,
       summary: 'Sets a value; writing what is there is not a change.',
       async run(call, caller, [text]) {
         const id = valueId(text)
@@ -66,6 +84,7 @@ export function configurationRoutes({ configuration }: Registry): readonly Endpo
     {
       method: 'DELETE',
       path: '/configuration/(.*)',
+      at: placeOf,
       summary: 'Removes a value.',
       async run(call, { bucket, login }, [text]) {
         await configuration.remove(bucket, login, valueId(text))

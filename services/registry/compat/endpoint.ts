@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../core'
+import type { JsonObject, Path } from '../../../core'
 import type { MountReply } from '../../mount'
 import { isMarker, isServiceId } from '../rules'
 import type { Page } from '../services'
@@ -9,6 +9,8 @@ import { badParameter } from './fault'
 export interface Endpoint {
   readonly method: string
   readonly path: string
+  /** Where in the tree lies what it answers: the path that `_reg` or `_conf` has for it. */
+  readonly at: string | ((match: readonly string[]) => Path)
   readonly summary: string
   readonly run: (call: Call, caller: Caller, match: readonly string[]) => Promise<MountReply>
 }

@@ -20,12 +20,14 @@ export function leaseEndpoints<Changes>(
   isId: (id: string) => boolean,
   changesOf: (body: unknown) => Changes,
 ): readonly Endpoint[] {
-  const one = `/${kind}s/([^/]+)`
+  const at = `/${kind}s`
+  const one = `${at}/([^/]+)`
   const idOf = (text: string | undefined) => idIn(text!, `${kind}Id`, isId)
   return [
     {
       method: 'GET',
       path: one,
+      at,
       summary: `One ${kind}.`,
       async run(call, { bucket }, [id]) {
         return call.reply(200, await all.get(bucket, idOf(id)))
@@ -34,6 +36,7 @@ export function leaseEndpoints<Changes>(
     {
       method: 'PUT',
       path: one,
+      at,
       summary: 'Changes the keys that are given.',
       async run(call, caller, [text]) {
         const id = idOf(text)
@@ -44,6 +47,7 @@ export function leaseEndpoints<Changes>(
     {
       method: 'POST',
       path: `${one}/heartbeat`,
+      at: `${at}/heartbeat`,
       summary: `The ${kind} lives: the token of the last answer for the next.`,
       async run(call, { bucket, login }, [text]) {
         const id = idOf(text)

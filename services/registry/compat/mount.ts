@@ -1,4 +1,4 @@
-import { Kv4Error } from '../../../core'
+import { Kv4Error, Path } from '../../../core'
 import type { Json, JsonObject } from '../../../core'
 import type { ServiceContext } from '../../module'
 import type { Mount, MountReply, MountRequest, MountRoute } from '../../mount'
@@ -21,6 +21,7 @@ function platformRoutes({ quotas, events }: Registry): readonly Endpoint[] {
     {
       method: 'GET',
       path: '/limits/?',
+      at: '/limits',
       summary: 'What the account may have and how often it may ask.',
       async run(call, { bucket }) {
         const { resource } = await quotas.limits(bucket.name)
@@ -31,6 +32,7 @@ function platformRoutes({ quotas, events }: Registry): readonly Endpoint[] {
     {
       method: 'GET',
       path: '/events/?',
+      at: '/events',
       summary: 'The feed: from the `marker` on (inclusive), or of the last hour; `type` filters each page.',
       async run(call, { bucket, tenant }) {
         const limit = call.limit()
@@ -61,16 +63,19 @@ export function registryMount(context: ServiceContext): Mount {
     ...configurationRoutes(registry),
     ...platformRoutes(registry),
   ]
-  const routes = endpoints.map(({ method, path, summary, run }): MountRoute => ({
-    methods: [method],
-    pattern: new RegExp(`^/v1\\.0(?:/(\\d+))?${path}$`),
-    access: 'public',
-    summary,
-    async run(request, [, tenant, ...match]) {
-      const call = Call.of(request)
-      return run(call, await call.caller(registry, tenant), match)
-    },
-  }))
+  const routes = endpoints.map(({ method, path, at, summary, run }): MountRoute => {
+    const placeOf = typeof at === 'string' ? () => Path.parse(at) : at
+    return {
+      methods: [method],
+      pattern: new RegExp(`^/v1\\.0(?:/(\\d+))?${path}$`),
+      access: 'public',
+      summary,
+      async run(request, [, tenant, ...match]) {
+        const call = Call.of(request)
+        return run(call, await call.caller(registry, tenant, () => placeOf(match)), match)
+      },
+    }
+  })
   return {
     name: 'service-registry',
     segments: ['v1.0', 'v2.0'],

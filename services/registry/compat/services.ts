@@ -10,6 +10,7 @@ export function serviceRoutes({ services }: Registry): readonly Endpoint[] {
     {
       method: 'GET',
       path: '/services/?',
+      at: '/services',
       summary: 'Services by id, those with the `tag`; paged by `limit` and `marker`.',
       async run(call, { bucket }) {
         return listed(call, (page) => {
@@ -21,6 +22,7 @@ export function serviceRoutes({ services }: Registry): readonly Endpoint[] {
     {
       method: 'POST',
       path: '/services/?',
+      at: '/services',
       summary:
         'Registers a service: with a heartbeat_timeout it gets a token, with a session_id it joins that.',
       async run(call, caller) {
@@ -36,6 +38,7 @@ export function serviceRoutes({ services }: Registry): readonly Endpoint[] {
     {
       method: 'DELETE',
       path: '/services/([^/]+)',
+      at: '/services',
       summary: 'Ends a service.',
       async run(call, { bucket }, [id]) {
         await services.remove(bucket, idIn(id!, 'serviceId', isServiceId))

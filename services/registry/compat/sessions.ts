@@ -10,6 +10,7 @@ export function sessionRoutes({ sessions }: Registry): readonly Endpoint[] {
     {
       method: 'GET',
       path: '/sessions/?',
+      at: '/sessions',
       summary: 'Sessions by id; paged by `limit` and `marker`.',
       async run(call, { bucket }) {
         return listed(call, (page) => sessions.list(bucket, page))
@@ -18,6 +19,7 @@ export function sessionRoutes({ sessions }: Registry): readonly Endpoint[] {
     {
       method: 'POST',
       path: '/sessions/?',
+      at: '/sessions',
       summary: 'Opens a session.',
       async run(call, caller) {
         const { id, token } = await sessions.create(
@@ -32,6 +34,7 @@ export function sessionRoutes({ sessions }: Registry): readonly Endpoint[] {
     {
       method: 'GET',
       path: '/views/overview/?',
+      at: '/overview',
       summary: 'Each session with its services; paged by `limit` and `marker`.',
       async run(call, { bucket }) {
         return listed(call, (page) => sessions.overview(bucket, page))
