@@ -72,7 +72,7 @@ export async function sendEventStream(
     return id === undefined ? BEAT : eventText({ id })
   }
   try {
-    await options.streams.send(response, events, { beat, text: eventText })
+    await options.streams.send(response, events, { beat, text: eventText, resumable: true })
     const ended = options.ended()
     if (ended !== undefined) throw ended
     response.end()

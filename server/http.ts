@@ -68,7 +68,7 @@ export interface HttpOptions {
 /** An HTTP server that does not listen yet. */
 export interface Http {
   readonly server: Server
-  /** From now on /readyz says no, each answer ends its connection, and streams end. */
+  /** From now on /readyz says no, each answer ends its connection, and event streams end. */
   readonly drain: () => void
 }
 

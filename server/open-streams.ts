@@ -6,6 +6,11 @@ export interface StreamOptions<Part> {
   readonly text?: (part: Part) => string
   /** What a silent stream sends, so that proxies keep the connection and the dead are noticed. Absent: nothing. */
   readonly beat?: () => string
+  /**
+   * Whoever reads goes on elsewhere from where this ends, so that a server that drains ends it. Absent: it has an end of its
+   * own, without which it is not whole, so that it may come to it as long as the connection is left.
+   */
+  readonly resumable?: boolean
 }
 
 export interface OpenStreamsOptions {
@@ -29,6 +34,7 @@ class OpenStream {
   constructor(
     readonly response: ServerResponse,
     readonly beat: (() => string) | undefined,
+    readonly resumable: boolean,
   ) {
     this.#closed = response.closed
     response.once('close', () => {
@@ -64,7 +70,7 @@ class OpenStream {
   }
 }
 
-/** Answers that go on. A server that drains ends them: their clients resume elsewhere. */
+/** Answers that go on. A server that drains ends those whose clients resume elsewhere. */
 export class OpenStreams {
   readonly #open = new Set<OpenStream>()
   #draining = false
@@ -76,28 +82,28 @@ export class OpenStreams {
     return this.#open.size
   }
 
-  /** Ends every stream after the part that is on its way, and each later one at once. */
+  /** Ends every stream that is resumable after the part that is on its way, and each later one at once. */
   drain(): void {
     this.#draining = true
-    for (const { response } of this.#open) response.end()
+    for (const { response, resumable } of this.#open) if (resumable) response.end()
   }
 
   /**
    * Writes `parts` behind the headers that were sent, never faster than the caller reads. Resolves when the parts have
-   * ended, the caller has gone or the server drains; the source is released in each case.
+   * ended, the caller has gone or the server drains and has ended it; the source is released in each case.
    * @throws what the source throws, and reader_too_slow, with the answer still open
    */
   async send<Part = string>(
     response: ServerResponse,
     parts: AsyncIterable<Part>,
-    { beat, text = String }: StreamOptions<Part> = {},
+    { beat, text = String, resumable = false }: StreamOptions<Part> = {},
   ): Promise<void> {
     const source = parts[Symbol.asyncIterator]()
-    const stream = new OpenStream(response, beat)
+    const stream = new OpenStream(response, beat, resumable)
     this.#open.add(stream)
     this.#timer ??= this.#look()
     try {
-      if (this.#draining) response.end()
+      if (this.#draining && resumable) response.end()
       for (;;) {
         const next = await stream.until(source.next())
         if (next === undefined || response.writableEnded) return

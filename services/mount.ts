@@ -73,7 +73,10 @@ export interface MountReply {
   readonly status: number
   /** Name, value; sent in this order. Content-Length is added to a body that is not a stream. */
   readonly headers?: readonly (readonly [string, string])[]
-  /** Absent: none. */
+  /**
+   * Absent: none. What comes in parts has an end: at SIGTERM it has KV4_DRAIN_MS to come to it, then its connection is cut,
+   * so that nobody takes a piece for the whole.
+   */
   readonly body?: string | Buffer | AsyncIterable<string>
 }
 

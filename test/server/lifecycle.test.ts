@@ -1,14 +1,16 @@
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { request as httpRequest } from 'node:http'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CATALOG } from '../../services/catalog'
 import { probe, waiting } from './probe'
 import { startProcess } from './process'
 import type { ServerProcess } from './process'
-import { SYS_SECRET, ask, openWorld } from './world'
+import { SYS_SECRET, ask, basic, openWorld } from './world'
 
 const sys = '$sys:' + SYS_SECRET
 let directory: string
@@ -18,6 +20,25 @@ function start(env: Readonly<Record<string, string>> = {}, ...args: string[]): S
   const started = startProcess({ KV4_DATA_DIR: directory, KV4_SYS_SECRET: SYS_SECRET, ...env }, ...args)
   processes.push(started)
   return started
+}
+
+/** An answer of which no more than the beginning is read until `rest` is called: all of it. */
+function openReader(port: number, path: string): Promise<{ rest(): Promise<string> }> {
+  return new Promise((resolve, reject) => {
+    const headers = { Authorization: basic(sys) }
+    const request = httpRequest({ host: '127.0.0.1', port, path, agent: false, headers }, (response) => {
+      let failure: Error | undefined
+      response.on('error', (error) => (failure = error))
+      resolve({
+        async rest() {
+          if (failure !== undefined) throw failure
+          return text(response)
+        },
+      })
+    })
+    request.on('error', reject)
+    request.end()
+  })
 }
 
 beforeEach(async () => {
@@ -75,6 +96,30 @@ describe('the process', () => {
       expect(acknowledged.filter((key) => !kept.has(key))).toEqual([])
     },
   )
+
+  test('SIGTERM in the middle of a long answer: it comes to its end, or is cut', async () => {
+    const first = start()
+    const port = await first.port
+    // More than node and the kernel hold for a reader who does not take it.
+    const names = Array.from({ length: 32 }, (_, i) => `app-${10 + i}`)
+    for (const name of names) {
+      const body = { config: name.padEnd(900 * 1024) }
+      expect((await ask(port, 'PUT', `/app/${name}`, { as: sys, body })).status).toBe(200)
+    }
+    const slow = await openReader(port, '/app')
+    first.child.kill('SIGTERM')
+    await sleep(500)
+    const { apps, ...all } = JSON.parse(await slow.rest()) as Record<string, { config: string }>
+    expect(apps).toEqual(names)
+    expect(Object.values(all).map(({ config }) => config.trimEnd())).toEqual(names)
+    expect(await first.exit).toEqual({ code: 0, signal: null })
+
+    const second = start({ KV4_DRAIN_MS: '500' })
+    const slower = await openReader(await second.port, '/app')
+    second.child.kill('SIGTERM')
+    expect(await second.exit).toEqual({ code: 0, signal: null })
+    await expect(slower.rest()).rejects.toMatchObject({ code: 'ECONNRESET' })
+  })
 
   test('makes a secret once, says it once, and keeps the pepper to its owner', async () => {
     const first = start({ KV4_SYS_SECRET: '' })

@@ -33,6 +33,8 @@ async function* ticks(signal: AbortSignal): AsyncGenerator<string, void, undefin
 
 const FLOOD = 'x'.repeat(64 * 1024)
 let flooded = 0
+/** Set while /old/parts waits. */
+let goOn: (() => void) | undefined
 
 const routes: readonly MountRoute[] = [
   {
@@ -100,6 +102,20 @@ const routes: readonly MountRoute[] = [
     access: 'public',
     summary: 'A stream.',
     run: async ({ signal }) => ({ status: 200, body: ticks(signal) }),
+  },
+  {
+    methods: ['GET'],
+    pattern: /^\/old\/parts$/,
+    access: 'public',
+    summary: 'Two parts, the second when told.',
+    run: async () => ({
+      status: 200,
+      body: (async function* () {
+        yield '{"a":1'
+        await new Promise<void>((resolve) => (goOn = resolve))
+        yield ',"b":2}'
+      })(),
+    }),
   },
   {
     methods: ['GET'],
@@ -264,10 +280,14 @@ describe('a mount', () => {
 })
 
 /** An answer that goes on. */
-function openStream(path: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {
+function openStream(
+  path: string,
+  headers: Record<string, string> = {},
+  { server } = world,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = httpRequest(
-      { host: '127.0.0.1', port: world.server.port, path, agent: false, headers },
+      { host: '127.0.0.1', port: server.port, path, agent: false, headers },
       resolve,
     )
     request.on('error', reject)
@@ -338,19 +358,36 @@ describe('an answer that goes on', () => {
     expect(world.logged()).toContain('a stream failed')
   })
 
-  test('ends when the server drains', async () => {
-    const other = await openWorld({}, { mounts: [() => old], services: [() => clock()] })
-    const response = await new Promise<IncomingMessage>((resolve) =>
-      httpRequest(
-        { host: '127.0.0.1', port: other.server.port, path: '/old/ticks', agent: false },
-        resolve,
-      ).end(),
-    )
-    const all = read(response, () => false)
+  test('of a service ends when the server drains', async () => {
+    const other = await openWorld({}, { services: [() => clock()] })
+    const all = read(await openStream('/_clock', EVENTS, other), () => false)
     const start = performance.now()
     await other.close()
     expect(performance.now() - start).toBeLessThan(3_000)
-    expect(await all).toContain('tick 0')
+    expect(await all).toContain('id: 1\n')
+  })
+
+  test('of a mount comes to its end when the server drains', async () => {
+    const other = await openWorld({}, { mounts: [() => old], services: [] })
+    goOn = undefined
+    const all = read(await openStream('/old/parts', {}, other), () => false)
+    await until(() => goOn !== undefined)
+    const closed = other.close()
+    await wait(200)
+    goOn!()
+    expect(await all).toBe('{"a":1,"b":2}')
+    await closed
+  })
+
+  test('of a mount is cut when the drain takes too long', async () => {
+    const other = await openWorld({ KV4_DRAIN_MS: '200' }, { mounts: [() => old], services: [] })
+    goOn = undefined
+    const all = read(await openStream('/old/parts', {}, other), () => false)
+    const refused = expect(all).rejects.toMatchObject({ code: 'ECONNRESET' })
+    await until(() => goOn !== undefined)
+    await other.close()
+    await refused
+    goOn!()
   })
 })
 
