@@ -31,6 +31,7 @@ import { bind } from './binder'
 import { CallCount } from './call-count'
 import { withoutCredentials } from './config'
 import type { Config } from './config'
+import { connectionsOf } from './connections'
 import { ExternalServices } from './external/external-services'
 import { Tunnels } from './external/tunnels'
 import { createHttp } from './http'
@@ -269,11 +270,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       log,
     })
     upgrades.attach(server)
-    let connections = 0
-    server.on('connection', (socket) => {
-      connections++
-      socket.once('close', () => connections--)
-    })
+    const connections = connectionsOf(server)
     server.listen(config.port, config.host)
     await once(server, 'listening')
     const { port, address, family } = server.address() as AddressInfo
@@ -300,7 +297,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       url: nodeUrl,
       publicUrl: publicWsUrlOf(config, nodeUrl),
       beatMs: config.hostBeatMs,
-      connections: () => connections,
+      connections: () => connections.size,
       maxConnections: config.maxConnections,
     })
 

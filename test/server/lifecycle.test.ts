@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CATALOG } from '../../services/catalog'
+import type { Mount } from '../../services/mount'
 import { probe, waiting } from './probe'
 import { startProcess } from './process'
 import type { ServerProcess } from './process'
@@ -197,6 +198,30 @@ describe('draining', () => {
     waiting.release()
     const { status, json, headers } = await busy
     expect([status, json.v, headers.connection]).toEqual([200, 'released', 'close'])
+    await closed
+  })
+
+  test('waits for the reader of an answer that is on its way', async () => {
+    const body = Buffer.alloc(32 * 1024 * 1024, 'x')
+    const long: Mount = {
+      name: 'long',
+      segments: ['long'],
+      routes: [
+        {
+          methods: ['GET'],
+          pattern: /./,
+          access: 'public',
+          summary: '',
+          run: async () => ({ status: 200, body }),
+        },
+      ],
+      refuse: () => ({ status: 500 }),
+    }
+    const world = await openWorld({}, { services: [probe], mounts: [() => long] })
+    const slow = await openReader(world.server.port, '/long')
+    const closed = world.close()
+    await sleep(200)
+    expect(await slow.rest()).toHaveLength(body.length)
     await closed
   })
 
