@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
+import { Script } from 'node:vm'
 import { CATALOGUE } from '../core'
 import { catalogued } from '../docs/generate/catalogued'
 import { PAGES } from '../docs/generate/pages'
@@ -47,18 +48,32 @@ describe('the generated documentation', () => {
   })
 })
 
-describe('the links of the documents', () => {
-  const ROOT = join(__dirname, '..')
-  const pages = [
-    'README.md',
-    'CONTRIBUTING.md',
-    ...['docs', 'docs/decisions'].flatMap((folder) =>
-      readdirSync(join(ROOT, folder))
-        .filter((file) => file.endsWith('.md'))
-        .map((file) => `${folder}/${file}`),
-    ),
-  ]
+const ROOT = join(__dirname, '..')
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...['docs', 'docs/decisions'].flatMap((folder) =>
+    readdirSync(join(ROOT, folder))
+      .filter((file) => file.endsWith('.md'))
+      .map((file) => `${folder}/${file}`),
+  ),
+]
 
+describe('the programs of the documents', () => {
+  const programs = pages.flatMap((page) =>
+    [...readFileSync(join(ROOT, page), 'utf8').matchAll(/^```js\n([^]*?)^```$/gm)].map(
+      ([, code]) => [page, code!.split('\n', 1)[0]!, code!] as const,
+    ),
+  )
+
+  test.each(programs)('of %s can be pasted: %s', (_page, _first, code) => {
+    // `await` and `import` at the top are for modules, which have no `require`.
+    if (/^import /m.test(code)) expect(code).not.toContain('require(')
+    else expect(() => new Script(`(function () {${code}})`)).not.toThrow()
+  })
+})
+
+describe('the links of the documents', () => {
   test.each(pages)('of %s lead to pages and headings that are there', (page) => {
     const text = readFileSync(join(ROOT, page), 'utf8')
     const lost = [...text.matchAll(/\]\(([^)\s]+)\)/g)]
