@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { Kv4Error, isKv4Error, type PageOptions } from '../core'
-import { Flag } from './parameters'
+import { Flag, whole } from './parameters'
 
 const MOST = 10_000
 
@@ -12,13 +12,7 @@ export const VALUES_LIMIT = 1_000
 
 /** The query parameters of every listing; spread them into the shape of a route's query. */
 export const PAGING = {
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,4}$/)
-    .transform(Number)
-    .refine((limit) => limit <= MOST)
-    .describe('1 to 10,000')
-    .optional(),
+  limit: whole(1, MOST).optional(),
   /** `next` of the page before, as it was given. */
   after: z.string().optional(),
   /** Past the caches. */

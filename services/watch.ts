@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Address, Bucket, Json, Key, Layer, Path, Sample, Version } from '../core'
-import { Depth, Flag } from './parameters'
+import { Depth, Flag, whole } from './parameters'
 
 /**
  * What a GET route lets be watched, `watch` of a Route: which changes belong to it, and how much of a value is shown. The
@@ -40,23 +40,11 @@ export const WatchQuery = z.object({
   watch: Flag.optional(),
   /** A cursor that a watch gave; `0`: all history that is kept. Absent: from now. */
   since: z.string().optional(),
-  wait: z
-    .string()
-    .regex(/^\d{1,2}$/)
-    .transform(Number)
-    .refine((seconds) => seconds <= MOST_WAIT)
-    .describe(`0 to ${MOST_WAIT}`)
-    .optional(),
+  wait: whole(0, MOST_WAIT).optional(),
   k: z.string().optional(),
   depth: Depth.optional(),
   prev: Flag.optional(),
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,4}$/)
-    .transform(Number)
-    .refine((limit) => limit <= 10_000)
-    .describe('1 to 10,000')
-    .optional(),
+  limit: whole(1, 10_000).optional(),
 })
 export type WatchQuery = z.output<typeof WatchQuery>
 

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { TokenKeeper } from '../../auth'
 import type { JsonObject } from '../../core'
 import { Reply, route, type Route } from '../module'
+import { whole } from '../parameters'
 import { TYPE } from './hosts'
 
 const AT = '/runtime/hosts/token'
@@ -28,11 +29,7 @@ function issue(tokens: TokenKeeper): Route {
           .regex(TYPE, 'is not a lower case word')
           .describe('the type that they register; default: the prefix without `_`')
           .optional(),
-        expire: z
-          .string()
-          .regex(/^\d{1,9}$/)
-          .transform(Number)
-          .refine((seconds) => seconds <= MAX_SECONDS)
+        expire: whole(0, MAX_SECONDS)
           .default(0)
           .describe('seconds, at most ten years; 0 (default): for ever'),
       }),

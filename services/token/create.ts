@@ -3,6 +3,7 @@ import type { TokenKeeper } from '../../auth'
 import { Kv4Error, Path } from '../../core'
 import { route, type Route } from '../module'
 import { isNamespace } from '../namespace'
+import { whole } from '../parameters'
 
 // As long as an entry may live.
 const MAX_SECONDS = 10 * 366 * 24 * 3600
@@ -10,11 +11,7 @@ const DEFAULT_SECONDS = 60
 
 const Query = z.object({
   k: z.string().describe('the user that it stands for; absent or empty: a random one').optional(),
-  expire: z
-    .string()
-    .regex(/^\d{1,9}$/)
-    .transform(Number)
-    .refine((seconds) => seconds <= MAX_SECONDS)
+  expire: whole(0, MAX_SECONDS)
     .default(DEFAULT_SECONDS)
     .describe('seconds in which a connection can be opened, at most ten years; 0: for ever'),
   watch: z

@@ -4,6 +4,7 @@ import type { Json } from '../../../core'
 import { Reply, route } from '../../module'
 import type { Route } from '../../module'
 import { PAGING } from '../../paging'
+import { whole } from '../../parameters'
 import { EVENT_TYPES } from '../event-log'
 import type { EventStart } from '../events'
 import type { Registry } from '../registry'
@@ -27,13 +28,7 @@ export function events({ events: feed }: Registry): readonly Route[] {
           after: z.string().optional(),
           marker: z.string().optional(),
           type: z.enum(EVENT_TYPES).optional(),
-          wait: z
-            .string()
-            .regex(/^\d{1,3}$/)
-            .transform(Number)
-            .refine((seconds) => seconds <= MAX_WAIT_S)
-            .describe(`0 to ${MAX_WAIT_S}`)
-            .optional(),
+          wait: whole(0, MAX_WAIT_S).optional(),
         }),
       },
       async run({ bucket, query, signal, wantsEvents, lastEventId }) {
