@@ -30,7 +30,8 @@ export function explain({ envelope, retryAfter }: Answer): string {
     typeof envelope['d'] === 'object' && envelope['d'] !== null ? Object.entries(envelope['d']) : []
   if (retryAfter !== undefined) details.push(['retry after', `${retryAfter} s`])
   const aside = details.map(
-    ([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ([name, value]) =>
+      `${name}: ${typeof value === 'string' && value !== '' ? value : JSON.stringify(value)}`,
   )
   const first = `kv4: ${code}${known === undefined ? '' : `: ${known.text}`}`
   const lines = [aside.length === 0 ? first : `${first} (${aside.join(', ')})`]

@@ -59,7 +59,8 @@ export const CATALOGUE = {
   },
   not_found: {
     text: 'There is no such entry.',
-    remedy: 'Look at the listing of the path; deleted entries keep their history (`time_series=1`).',
+    remedy:
+      'Look at the listing of the path; deleted entries keep their history (`time_series=1`). Where `d` says that there is no such service or resource: docs/routes.md lists them.',
   },
   bucket_not_found: {
     text: 'The bucket does not exist.',

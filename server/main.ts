@@ -83,6 +83,9 @@ function reasonOf(error: unknown, { host, port, dataDir }: Config): string {
     case 'EPERM':
     case 'EROFS':
       return `no permission: ${error.message} (data directory ${dataDir}, port ${port})`
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return `${dataDir} cannot be a directory: something else is there (KV4_DATA_DIR)`
     case 'ENOSPC':
       return `no space left on the disk of ${dataDir}`
     default: {

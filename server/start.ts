@@ -132,14 +132,14 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     })
     const liveness = new Liveness()
     closers.push(async () => liveness.stop())
-    const destinations = new Destinations({ only: config.serviceAllow })
+    const destinations = new Destinations({ only: config.serviceAllow, setting: 'KV4_SERVICE_ALLOW' })
     const external: ServiceContext['external'] = {
       isOwn: (prefix) => bindings.byPrefix.has(prefix),
       checkUrl: (url) => destinations.check(url),
       callerKey: (host, salt) => pepper.mac('caller-key', `${salt} ${host}`).toString('base64url'),
       call: (asked) => externals.call(asked),
     }
-    const hookDestinations = new Destinations({ also: config.hooksAllow })
+    const hookDestinations = new Destinations({ also: config.hooksAllow, setting: 'KV4_HOOKS_ALLOW' })
     const webhookClient = new WebhookClient(hookDestinations)
     closers.push(() => webhookClient.close())
     const tokens = createTokenKeeper({ engine, pepper })

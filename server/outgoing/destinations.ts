@@ -16,6 +16,8 @@ export interface DestinationRules {
   readonly only?: readonly string[]
   /** What may be called although it is not public. */
   readonly also?: readonly string[]
+  /** What the operator names them by: who is refused is told. */
+  readonly setting?: string
 }
 
 /**
@@ -26,8 +28,10 @@ export interface DestinationRules {
 export class Destinations {
   readonly #named = new BlockList()
   readonly #isPublicAllowed: boolean
+  readonly #remedy: string
 
-  constructor({ only = [], also = [] }: DestinationRules) {
+  constructor({ only = [], also = [], setting }: DestinationRules) {
+    this.#remedy = setting === undefined ? '' : ` (the operator allows it by ${setting})`
     this.#isPublicAllowed = only.length === 0
     for (const range of [...only, ...also]) addRange(this.#named, range)
   }
@@ -56,7 +60,7 @@ export class Destinations {
       isIP(literal) !== 0 ? [literal] : (await lookup(hostname, { all: true })).map(({ address }) => address)
     for (const address of addresses)
       if (!this.#isAllowed(address))
-        throw new DestinationError('its address is not one that calls may be sent to')
+        throw new DestinationError(`its address is not one that calls may be sent to${this.#remedy}`)
     return addresses[0]!
   }
 

@@ -158,6 +158,14 @@ describe('the process', () => {
     expect(second.errors()).toMatch(/^kv4: the data directory .* is in use: one process at a time.*\n$/)
   })
 
+  test('refuses a file as data directory', async () => {
+    const server = start({ KV4_DATA_DIR: __filename })
+    expect(await server.exit).toEqual({ code: 2, signal: null })
+    expect(server.errors()).toBe(
+      `kv4: ${__filename} cannot be a directory: something else is there (KV4_DATA_DIR)\n`,
+    )
+  })
+
   test('refuses another pepper than the one the accounts were made under', async () => {
     const first = start({ KV4_PEPPER: 'p'.repeat(32) })
     await first.port

@@ -100,6 +100,15 @@ describe('where calls may go', () => {
     expect(await check({ only: ['10.0.0.0/8'] }, 'http://8.8.8.8/')).toBe(false)
   })
 
+  it('not to private ones, and says what an operator can do about it', async () => {
+    await expect(
+      new Destinations({ setting: 'KV4_HOOKS_ALLOW' }).check(new URL('http://127.0.0.1/'), 'endpoint'),
+    ).rejects.toMatchObject({
+      code: 'bad_request',
+      fields: { parameter: 'endpoint', reason: expect.stringContaining('KV4_HOOKS_ALLOW') as unknown },
+    })
+  })
+
   it.each([1, 22, 25, 79, 81, 442, 1023])('not to port %i', async (port) => {
     await expect(
       new Destinations({ also: ['127.0.0.0/8'] }).check(new URL(`http://127.0.0.1:${port}/`)),

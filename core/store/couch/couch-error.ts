@@ -18,6 +18,9 @@ export function unavailable(detail: string, cause?: unknown): Kv4Error {
   return new Kv4Error('store_unavailable', { detail, retryAfter: RETRY_AFTER_SECONDS, cause })
 }
 
+/** nano's, in front of the reason. */
+const NANOS_WORDS = /^error happened in your connection\. Reason: (?:Error: )?/
+
 // What nano rejects with: an answer with a status, or the text of a transport failure without one.
 interface NanoError extends Error {
   readonly statusCode?: number
@@ -32,7 +35,7 @@ interface NanoError extends Error {
  */
 export function translated(failure: unknown): Error {
   const { statusCode, error = '', reason = '', message } = failure as NanoError
-  if (statusCode === undefined) return unavailable(message)
+  if (statusCode === undefined) return unavailable(message.replace(NANOS_WORDS, ''))
   if (statusCode === 401 || statusCode === 403)
     return unavailable(`CouchDB refuses our credentials: ${statusCode} ${reason}`)
   if (statusCode === 429 || statusCode >= 500)
