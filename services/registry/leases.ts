@@ -20,9 +20,6 @@ export interface Held<Stored> extends Written<Stored> {
   readonly due: number
 }
 
-/** What a look at a lease came to; `due`: when the next one is worth while. */
-export type Look = { readonly there: false } | { readonly there: true; readonly due: number }
-
 export const BY = '$sys'
 const AT_ONCE = 500
 /** A session that dies takes its services along; only one that it missed is left to be looked at then. */
