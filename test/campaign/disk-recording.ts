@@ -3,17 +3,19 @@ import { basename } from 'node:path'
 import type { Told } from './acknowledgement'
 
 /**
- * What a process did to its data file, in order, from the log of strace (-f -y -xx). A write begins and ends, because a
- * power cut may come in between; bytes are on disk when a `sync` that began after the write's end has ended, or at the
- * end of a write through a descriptor that was opened with O_DSYNC.
+ * What a process did to its data files, in order, from the log of strace (-f -y -xx). A write begins and ends, because a
+ * power cut may come in between; bytes are on disk when a `sync` of their file that began after the write's end has ended,
+ * or at the end of a write through a descriptor that was opened with O_DSYNC.
  */
 export type DiskEvent =
   | { readonly kind: 'begin'; readonly write: DiskWrite }
   | { readonly kind: 'end'; readonly write: DiskWrite }
-  | { readonly kind: 'sync begin' | 'sync end' }
+  | { readonly kind: 'sync begin' | 'sync end'; readonly file: string }
   | { readonly kind: 'told'; readonly told: Told }
 
 export interface DiskWrite {
+  /** The file's name. */
+  readonly file: string
   readonly offset: number
   readonly data: Buffer
   /** On disk when it ends. */
@@ -37,11 +39,12 @@ function dataOf(call: string): Buffer {
   return Buffer.concat([...call.matchAll(DATA)].map(([, text]) => bytes(text!)))
 }
 
-/** `file`: the data file's name; `pipe`: the descriptor on which acknowledgements are told. */
-export function readRecording(log: string, file: string, pipe: number): DiskEvent[] {
+/** `files`: the data files' names; `pipe`: the descriptor on which acknowledgements are told. */
+export function readRecording(log: string, files: readonly string[], pipe: number): DiskEvent[] {
   const events: DiskEvent[] = []
   const synchronous = new Set<string>()
-  let position = 0
+  /** Where the next writev goes, by descriptor. */
+  const positions = new Map<string, number>()
   let told = ''
   const unfinished = new Map<string, { name: string; begun: string; write: DiskWrite | undefined }>()
 
@@ -55,40 +58,47 @@ export function readRecording(log: string, file: string, pipe: number): DiskEven
       for (const line of lines) events.push({ kind: 'told', told: JSON.parse(line) as Told })
       return undefined
     }
-    if (basename(path) !== file) return undefined
+    const file = basename(path)
+    if (!files.includes(file)) return undefined
     switch (name) {
       case 'fdatasync':
       case 'fsync':
-        events.push({ kind: 'sync begin' })
+        events.push({ kind: 'sync begin', file })
         return undefined
       case 'pwrite64':
       case 'writev': {
-        const offset = name === 'writev' ? position : Number(/, (\d+)(?:\)| <unfinished)/.exec(text)![1])
-        const write = { offset, data: dataOf(text), synchronous: synchronous.has(descriptor![1]!) }
-        if (name === 'writev') position += write.data.length
+        const opened = descriptor![1]!
+        const offset =
+          name === 'writev'
+            ? (positions.get(opened) ?? 0)
+            : Number(/, (\d+)(?:\)| <unfinished)/.exec(text)![1])
+        const write = { file, offset, data: dataOf(text), synchronous: synchronous.has(opened) }
+        if (name === 'writev') positions.set(opened, offset + write.data.length)
         events.push({ kind: 'begin', write })
         return write
       }
       case 'lseek':
-        position = Number(/^[^,]*, (\d+), SEEK_SET/.exec(text)![1])
+        positions.set(descriptor![1]!, Number(/^[^,]*, (\d+), SEEK_SET/.exec(text)![1]))
         return undefined
       case 'openat':
         return undefined
       default:
         // What this reading does not know would make its images wrong.
-        throw new Error(`${name} on the data file`)
+        throw new Error(`${name} on ${file}`)
     }
   }
 
   const finish = (name: string, write: DiskWrite | undefined, text: string): void => {
     if (name === 'openat') {
       const opened = / = (\d+)<([^>]*)>$/.exec(text)
-      if (opened !== null && basename(bytesOrText(opened[2]!)) === file)
+      if (opened !== null && files.includes(basename(bytesOrText(opened[2]!))))
         if (text.includes('O_DSYNC')) synchronous.add(opened[1]!)
         else synchronous.delete(opened[1]!)
     } else if (write !== undefined) events.push({ kind: 'end', write })
-    else if ((name === 'fdatasync' || name === 'fsync') && text.includes(inHexadecimal(file)))
-      events.push({ kind: 'sync end' })
+    else if (name === 'fdatasync' || name === 'fsync') {
+      const file = files.find((each) => text.includes(inHexadecimal(each)))
+      if (file !== undefined) events.push({ kind: 'sync end', file })
+    }
   }
 
   // The kill ended strace as well, in the middle of its last line perhaps.

@@ -7,13 +7,16 @@ import { seeded } from './random'
 import type { OpenSubject } from './subject'
 import { runWritersProcess } from './writers-run'
 
-/** What the disk refuses, as strace injects it. */
+/**
+ * What the disk refuses, as strace injects it, and within how many such calls. The log is written with pwrite64 alone, at
+ * each acknowledgement; LMDB's file with all of them, a few times a second.
+ */
 export const FAULTS = [
-  'fdatasync:error=EIO',
-  'pwrite64:error=EIO',
-  'pwrite64:error=ENOSPC',
-  'writev:error=EIO',
-  'writev:error=ENOSPC',
+  { fault: 'fdatasync:error=EIO', within: 6 },
+  { fault: 'pwrite64:error=EIO', within: 40 },
+  { fault: 'pwrite64:error=ENOSPC', within: 40 },
+  { fault: 'writev:error=EIO', within: 6 },
+  { fault: 'writev:error=ENOSPC', within: 6 },
 ] as const
 
 export interface DiskCampaign {
@@ -53,8 +56,8 @@ export async function runDiskCampaign(campaign: DiskCampaign): Promise<DiskResul
   let met = 0
   let acknowledged = 0
   for (let i = 0; i < injections; i++) {
-    const fault = FAULTS[i % FAULTS.length]!
-    const when = `${1 + Math.floor(random() * 40)}${random() < 0.5 ? '+' : ''}`
+    const { fault, within } = FAULTS[i % FAULTS.length]!
+    const when = `${1 + Math.floor(random() * within)}${random() < 0.5 ? '+' : ''}`
     const inject = `${fault}:when=${when}`
     const directory = mkdtempSync(join(tmpdir(), 'kv4-disk-'))
     const ledger = new Ledger()

@@ -1,13 +1,13 @@
 import { straceIsThere } from './disk'
 import type { DiskEvent, DiskWrite } from './disk-recording'
 import { runPowerCampaign } from './power'
-import { STORE_FILE, STORE_WRITERS, StoreSubject } from './store-subject'
+import { STORE_FILES, STORE_WRITERS, StoreSubject } from './store-subject'
 
 // 10,000 images: npm run campaign:power
 const there = straceIsThere()
 const cut = there ? test : test.skip
 const why = there ? '' : ' [skipped: strace is not installed]'
-const campaign = { seed: 20261121, entry: STORE_WRITERS, file: STORE_FILE, open: StoreSubject.open }
+const campaign = { seed: 20261121, entry: STORE_WRITERS, files: STORE_FILES, open: StoreSubject.open }
 
 cut(
   `no power cut loses what was acknowledged, or leaves data that cannot be read${why}`,

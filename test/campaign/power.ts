@@ -13,8 +13,8 @@ export interface PowerCampaign {
   readonly seed: number
   readonly writers?: number
   readonly entry: string
-  /** The data file's name within its directory. */
-  readonly file: string
+  /** The data files' names within their directory. */
+  readonly files: readonly string[]
   readonly open: OpenSubject
   /** Turns a recording into a worse one: shows that the campaign would see it. */
   readonly spoil?: (events: readonly DiskEvent[]) => readonly DiskEvent[]
@@ -38,7 +38,7 @@ const PIPE = 3
  * by that moment must be there.
  */
 export async function runPowerCampaign(campaign: PowerCampaign): Promise<PowerResult> {
-  const { images, seed, file, open } = campaign
+  const { images, seed, files, open } = campaign
   const random = seeded(seed)
   const problems: string[] = []
   let compared = 0
@@ -53,7 +53,7 @@ export async function runPowerCampaign(campaign: PowerCampaign): Promise<PowerRe
       const cuts = Array.from({ length: count }, () => start + Math.floor(random() * (events.length - start)))
       cuts.sort((a, b) => a - b)
       campaign.onRecording?.(`${events.length} events, ${count} images`)
-      const disk = new Disk(random)
+      const disk = new Disk(random, files)
       const ledger = new Ledger()
       let at = 0
       for (const [i, cut] of cuts.entries()) {
@@ -64,7 +64,7 @@ export async function runPowerCampaign(campaign: PowerCampaign): Promise<PowerRe
         }
         const image = join(directory, `image${i}`)
         mkdirSync(image)
-        writeFileSync(join(image, file), disk.image())
+        for (const [file, bytes] of disk.image()) writeFileSync(join(image, file), bytes)
         compared += ledger.acknowledged
         problems.push(...(await compare(image, ledger, open)).map((problem) => `cut at ${cut}: ${problem}`))
         rmSync(image, { recursive: true })
@@ -77,7 +77,7 @@ export async function runPowerCampaign(campaign: PowerCampaign): Promise<PowerRe
 }
 
 async function record(
-  { entry, file, writers = 16 }: PowerCampaign,
+  { entry, files, writers = 16 }: PowerCampaign,
   directory: string,
   run: number,
 ): Promise<DiskEvent[]> {
@@ -94,7 +94,7 @@ async function record(
     killAfter: 250,
     limit: 60_000,
   })
-  return readRecording(log, file, PIPE)
+  return readRecording(log, files, PIPE)
 }
 
 async function compare(image: string, ledger: Ledger, open: OpenSubject): Promise<string[]> {
@@ -111,11 +111,17 @@ async function compare(image: string, ledger: Ledger, open: OpenSubject): Promis
 
 /** The bytes that are safe, and the writes that are not yet. */
 class Disk {
-  #safe = Buffer.alloc(0)
+  readonly #safe: Map<string, Buffer<ArrayBuffer>>
   #unsafe: { readonly write: DiskWrite; ended: boolean }[] = []
-  #covered: DiskWrite[] = []
+  /** Of the sync under way, by file. */
+  readonly #covered = new Map<string, DiskWrite[]>()
 
-  constructor(private readonly random: () => number) {}
+  constructor(
+    private readonly random: () => number,
+    files: readonly string[],
+  ) {
+    this.#safe = new Map(files.map((file) => [file, Buffer.alloc(0)]))
+  }
 
   apply(event: Exclude<DiskEvent, { kind: 'told' }>): void {
     switch (event.kind) {
@@ -129,26 +135,33 @@ class Disk {
         return
       }
       case 'sync begin':
-        this.#covered = this.#unsafe.filter(({ ended }) => ended).map(({ write }) => write)
+        this.#covered.set(
+          event.file,
+          this.#unsafe
+            .filter(({ ended, write }) => ended && write.file === event.file)
+            .map(({ write }) => write),
+        )
         return
       case 'sync end':
-        this.#keep(this.#covered)
-        this.#covered = []
+        this.#keep(this.#covered.get(event.file) ?? [])
+        this.#covered.delete(event.file)
         return
     }
   }
 
   #keep(writes: readonly DiskWrite[]): void {
-    for (const { offset, data } of writes) this.#safe = written(this.#safe, offset, data)
+    for (const { file, offset, data } of writes)
+      this.#safe.set(file, written(this.#safe.get(file)!, offset, data))
     this.#unsafe = this.#unsafe.filter(({ write }) => !writes.includes(write))
   }
 
   /** One of the states that a power cut may leave now. */
-  image(): Buffer {
-    let image = Buffer.from(this.#safe)
+  image(): ReadonlyMap<string, Buffer> {
+    const images = new Map([...this.#safe].map(([file, bytes]) => [file, Buffer.from(bytes)]))
     for (const {
-      write: { offset, data },
+      write: { file, offset, data },
     } of this.#unsafe) {
+      let image = images.get(file)!
       const fate = this.random()
       if (fate < 0.35) continue
       if (fate < 0.7) image = written(image, offset, data)
@@ -160,8 +173,9 @@ class Disk {
           from = to
         }
       }
+      images.set(file, image)
     }
-    return image
+    return images
   }
 }
 

@@ -8,8 +8,8 @@ import type { OpenSubject, Recorded, Subject } from './subject'
 
 /** The writers' process of this subject. */
 export const STORE_WRITERS = join(__dirname, 'writers-process.ts')
-/** The file that holds its data. */
-export const STORE_FILE = 'kv4.mdb'
+/** The files that hold its data. */
+export const STORE_FILES: readonly string[] = ['kv4.mdb', 'kv4.log-0', 'kv4.log-1']
 
 const TENANT = BucketName.of('campaign')
 const VERSIONED = Layer.parse('*data')

@@ -1,5 +1,5 @@
 import type { Committer } from './committer'
-import type { Environment } from './environment'
+import type { LoggedEnvironment } from './logged-environment'
 import { StoreKey, behind, bucketPrefix } from './layout'
 
 // Records per transaction: small enough that a commit behind it hardly waits.
@@ -15,7 +15,7 @@ export class Collector {
   #stopped = false
 
   constructor(
-    private readonly environment: Environment,
+    private readonly environment: LoggedEnvironment,
     private readonly committer: Committer,
   ) {}
 

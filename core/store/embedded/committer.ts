@@ -1,5 +1,5 @@
 import { Kv4Error, isKv4Error } from '../../errors'
-import type { Environment } from './environment'
+import type { LoggedEnvironment } from './logged-environment'
 import { Pending } from './pending'
 
 interface Job {
@@ -10,17 +10,15 @@ interface Job {
 }
 
 export interface CommitterOptions {
-  /** Told once, with the system's error, when a commit failed or stalled. Nothing is acknowledged from then on. */
+  /** Told once, with the system's error, when the disk failed or stalled. Nothing is acknowledged from then on. */
   readonly onFatal: (error: Error) => void
-  /** A commit that takes longer is taken for failed: lmdb does not tell of every failure. */
-  readonly stallMs: number
 }
 
 // Bounds on one transaction, so that what waits behind it does not wait for long.
 const MAX_WEIGHT = 8 * 1024 * 1024
 
 /**
- * Group commit for the whole store: one LMDB transaction is on its way to disk at a time, and what is submitted
+ * Group commit for the whole store: one batch is on its way to disk at a time, and what is submitted
  * meanwhile goes with the next one. Whatever was submitted in one turn of the event loop goes together.
  */
 export class Committer {
@@ -30,7 +28,7 @@ export class Committer {
   #closed = false
 
   constructor(
-    private readonly environment: Environment,
+    private readonly environment: LoggedEnvironment,
     private readonly options: CommitterOptions,
   ) {}
 
@@ -75,7 +73,7 @@ export class Committer {
       try {
         await this.#commit(jobs)
       } catch (error) {
-        this.#fail(error as Error, jobs)
+        this.fail(error as Error, jobs)
         break
       }
     }
@@ -102,31 +100,17 @@ export class Committer {
         job.fail(error)
       }
     }
-    if (!pending.empty) await this.#onDisk(pending)
+    if (!pending.empty) await this.environment.write(pending.writes())
     for (const job of planned) job.settle()
   }
 
-  async #onDisk(pending: Pending): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const { stallMs } = this.options
-    const stalled = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`the disk did not take a commit within ${stallMs} ms`)),
-        stallMs,
-      )
-    })
-    try {
-      await Promise.race([this.environment.write(pending.writes()), stalled])
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  #fail(error: Error, jobs: readonly Job[]): void {
-    this.#failure = error
+  /** Nothing is taken any more: the disk failed. */
+  fail(error: Error, jobs: readonly Job[] = []): void {
+    const first = this.#failure === undefined
+    this.#failure ??= error
     try {
       // First of all: whoever ends the process here has acknowledged nothing.
-      this.options.onFatal(error)
+      if (first) this.options.onFatal(error)
     } finally {
       const waiting = [...jobs, ...this.#queue]
       this.#queue = []

@@ -21,7 +21,8 @@ import type {
 } from '../store'
 import type { BucketState } from './bucket-state'
 import type { Committer } from './committer'
-import type { Environment, Row } from './environment'
+import type { Row } from './environment'
+import type { LoggedEnvironment } from './logged-environment'
 import { changesSince, cursorAt } from './feed'
 import {
   RECORD,
@@ -67,7 +68,7 @@ export class EmbeddedBucket implements BucketStore {
 
   constructor(
     private readonly state: BucketState,
-    private readonly environment: Environment,
+    private readonly environment: LoggedEnvironment,
     private readonly committer: Committer,
     private readonly heartbeatMs: number,
     private readonly onClose: () => void,

@@ -10,6 +10,7 @@ import { DataDirectoryError } from './data-directory-error'
 import { DirectoryLock } from './directory-lock'
 import { EmbeddedBucket } from './embedded-bucket'
 import { Environment } from './environment'
+import { LoggedEnvironment } from './logged-environment'
 import { StoreKey, behind } from './layout'
 import { decodeBucketNumber, encodeBucketNumber } from './records'
 
@@ -23,12 +24,12 @@ export interface EmbeddedOptions {
   readonly onFatal: (error: Error) => void
   /** How often an idle live feed says that it is alive, ms. Default 4,000. */
   readonly heartbeatMs?: number
-  /** A commit that is not on disk after so long is taken for failed, ms. Default 120,000. */
+  /** What is not on disk after so long is taken for failed, ms. Default 120,000. */
   readonly stallMs?: number
 }
 
 /** Of the layout; a data directory with a higher one is refused. */
-export const FORMAT_VERSION = 1
+export const FORMAT_VERSION = 2
 // Of a transaction that only touches the list of buckets.
 const SMALL = 1024
 // Names read at once by `list`.
@@ -40,15 +41,20 @@ const NAMES = 500
  */
 export async function openEmbeddedStore(options: EmbeddedOptions): Promise<EmbeddedStore> {
   const lock = await DirectoryLock.take(options.directory)
-  let environment: Environment | undefined
+  let opened: Environment | LoggedEnvironment | undefined
+  let store: EmbeddedStore | undefined
   try {
-    environment = new Environment(options.directory)
+    const environment = (opened = new Environment(options.directory))
     await checkFormat(environment, options.directory)
+    const logged = (opened = await LoggedEnvironment.open(environment, options.directory, {
+      onFailure: (error) => store!.fail(error),
+      stallMs: options.stallMs ?? 120_000,
+    }))
     // The data is on disk; so must be the names that lead to it.
     for (const named of [options.directory, dirname(resolve(options.directory))]) syncDirectory(named)
-    return new EmbeddedStore(environment, lock, options)
+    return (store = new EmbeddedStore(logged, lock, options))
   } catch (error) {
-    await environment?.close()
+    await opened?.close()
     await lock.release()
     throw error
   }
@@ -83,9 +89,12 @@ async function checkFormat(environment: Environment, directory: string): Promise
       directory,
       `format ${format}; this version reads up to ${FORMAT_VERSION}`,
     )
+  // Format 1 had no log: a program that knows no other would open what is behind its log as if it were all.
+  if (format < FORMAT_VERSION)
+    await environment.write([[StoreKey.format, Buffer.from(String(FORMAT_VERSION))]])
 }
 
-/** All buckets in one LMDB file; see layout.ts for its records and environment.ts for how they reach the disk. */
+/** All buckets in one LMDB file behind a log; see layout.ts for the records and logged-environment.ts for how they reach the disk. */
 export class EmbeddedStore implements Store {
   readonly features: StoreFeatures = {
     name: 'embedded',
@@ -100,12 +109,12 @@ export class EmbeddedStore implements Store {
 
   constructor(
     /** For the invariant scan. */
-    readonly environment: Environment,
+    readonly environment: LoggedEnvironment,
     private readonly lock: DirectoryLock,
-    { onFatal, heartbeatMs = 4000, stallMs = 120_000 }: EmbeddedOptions,
+    { onFatal, heartbeatMs = 4000 }: EmbeddedOptions,
   ) {
     this.#heartbeatMs = heartbeatMs
-    this.#committer = new Committer(environment, { onFatal, stallMs })
+    this.#committer = new Committer(environment, { onFatal })
     this.collector = new Collector(environment, this.#committer)
     this.collector.wake()
   }
@@ -168,6 +177,11 @@ export class EmbeddedStore implements Store {
 
   async ping(): Promise<void> {
     this.#committer.check()
+  }
+
+  /** The disk failed behind what was acknowledged. */
+  fail(error: Error): void {
+    this.#committer.fail(error)
   }
 
   close(): Promise<void> {

@@ -53,7 +53,7 @@ export type Writes = Iterable<readonly [key: Buffer, value: Buffer | undefined]>
  * The LMDB file. How it is used, and what of lmdb 3.5.6 that rests on (its src/writer.cpp, write.js, and mdb.c):
  *
  * - A commit is one `batch`: one LMDB transaction on lmdb's writer thread, whose promise resolves after the pages, an
- *   fdatasync, and the meta page through an O_DSYNC descriptor. One is under way at a time (committer.ts).
+ *   fdatasync, and the meta page through an O_DSYNC descriptor. One is under way at a time (logged-environment.ts).
  * - `overlappingSync` is off. With it a commit is visible to readers before it is on disk, and a failed write of the
  *   last meta page is reported as success: an acknowledgement that a power cut can take back
  *   (docs/decisions/0031-lmdb-without-overlapping-sync.md).

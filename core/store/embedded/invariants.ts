@@ -4,7 +4,7 @@ import { aggregateOf, sumOf } from '../aggregate'
 import { LEVELS } from '../store'
 import type { Aggregate } from '../store'
 import type { EmbeddedStore } from './embedded-store'
-import type { Environment } from './environment'
+import type { LoggedEnvironment } from './logged-environment'
 import {
   PREFIX_BYTES,
   RECORD,
@@ -81,7 +81,7 @@ class BucketScan {
   readonly #fed = new Map<number, string>()
 
   constructor(
-    private readonly environment: Environment,
+    private readonly environment: LoggedEnvironment,
     private readonly bucket: number,
   ) {}
 

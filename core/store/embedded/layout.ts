@@ -13,6 +13,7 @@ import type { Period } from '../store'
  *             00 'i'                        -> the next bucket number, u40
  *             00 'b' name                   -> bucket number, u40
  *             00 'g' bucket                 -> a dropped bucket whose range is not collected yet
+ *             00 'w'                        -> the last batch of the log that is in here, u56
  *   bucket    01 bucket type …              bucket: u40
  *     version     'V' address ~n            -> seq, JSON of the version; ~n: newest first, so the latest is the first
  *     current     'C' address               -> seq, n, exp, JSON of the version
@@ -172,6 +173,7 @@ export const StoreKey = {
   nextBucket: Buffer.from([STORE, 0x69]),
   buckets: Buffer.from([STORE, 0x62]),
   garbage: Buffer.from([STORE, 0x67]),
+  applied: Buffer.from([STORE, 0x77]),
 
   bucket(name: BucketName): Buffer {
     return Buffer.concat([StoreKey.buckets, Buffer.from(name, 'utf8')])
