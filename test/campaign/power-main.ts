@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { straceIsThere } from './disk'
 import { runPowerCampaign } from './power'
-import { STORE_FILES, STORE_WRITERS, StoreSubject } from './store-subject'
+import { STORE_FILES, HASTY_STORE_WRITERS, StoreSubject } from './store-subject'
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const result = await runPowerCampaign({
     images: Number(values.images),
     seed,
-    entry: STORE_WRITERS,
+    entry: HASTY_STORE_WRITERS,
     files: STORE_FILES,
     open: StoreSubject.open,
     onRecording: (line) => process.stdout.write(line + '\n'),

@@ -18,6 +18,8 @@ export interface PowerCampaign {
   readonly open: OpenSubject
   /** Turns a recording into a worse one: shows that the campaign would see it. */
   readonly spoil?: (events: readonly DiskEvent[]) => readonly DiskEvent[]
+  /** Throws when a recording lacks what the campaign is to cut into. */
+  readonly check?: (events: readonly DiskEvent[]) => void
   readonly onRecording?: (line: string) => void
 }
 
@@ -49,6 +51,7 @@ export async function runPowerCampaign(campaign: PowerCampaign): Promise<PowerRe
       const events = campaign.spoil?.(recorded) ?? recorded
       const start = events.findIndex(({ kind }) => kind === 'told')
       if (start === -1) throw new Error('nothing was acknowledged while recording')
+      campaign.check?.(events.slice(start))
       const count = Math.min(IMAGES_PER_RECORDING, images - first)
       const cuts = Array.from({ length: count }, () => start + Math.floor(random() * (events.length - start)))
       cuts.sort((a, b) => a - b)
@@ -91,7 +94,7 @@ async function record(
     wrapper: recordingOptions(log),
     environment: { UV_THREADPOOL_SIZE: '1' },
     onTold: () => undefined,
-    killAfter: 250,
+    killAfter: 1000,
     limit: 60_000,
   })
   return readRecording(log, files, PIPE)

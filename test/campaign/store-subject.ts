@@ -4,12 +4,16 @@ import type { Address, Json, Version } from '../../core'
 import { checkInvariants, openEmbeddedStore } from '../../core/store/embedded'
 import type { EmbeddedStore } from '../../core/store/embedded'
 import type { BucketStore } from '../../core/store/store'
+import { LOG_FILES } from '../../core/store/embedded/write-ahead-log'
+import type { LogPace } from '../../core/store/embedded/logged-environment'
 import type { OpenSubject, Recorded, Subject } from './subject'
 
 /** The writers' process of this subject. */
 export const STORE_WRITERS = join(__dirname, 'writers-process.ts')
+/** One that brings to LMDB and begins its log anew all the time, so that a recording of a second has all of it. */
+export const HASTY_STORE_WRITERS = join(__dirname, 'hasty-writers-process.ts')
 /** The files that hold its data. */
-export const STORE_FILES: readonly string[] = ['kv4.mdb', 'kv4.log-0', 'kv4.log-1']
+export const STORE_FILES: readonly string[] = ['kv4.mdb', ...LOG_FILES]
 
 const TENANT = BucketName.of('campaign')
 const VERSIONED = Layer.parse('*data')
@@ -28,11 +32,15 @@ export class StoreSubject implements Subject {
     private readonly bucket: BucketStore,
   ) {}
 
-  static readonly open: OpenSubject = async (directory, onFatal) => {
-    const store = await openEmbeddedStore({ directory, onFatal })
-    await store.create(TENANT)
-    return new StoreSubject(store, await store.open(TENANT))
+  static opening(logPace: LogPace): OpenSubject {
+    return async (directory, onFatal) => {
+      const store = await openEmbeddedStore({ directory, onFatal, logPace })
+      await store.create(TENANT)
+      return new StoreSubject(store, await store.open(TENANT))
+    }
   }
+
+  static readonly open = StoreSubject.opening({})
 
   put(key: string, value: string): Promise<number> {
     return this.#add(key, (n, before) => ({

@@ -26,6 +26,8 @@ export class BucketState {
   seq: number
   /** The last seq on disk. */
   durableSeq: number
+  /** The last burial that was forgotten: those in front of it need not be gone over again. */
+  forgottenTo: Buffer | undefined
   /** The commit that readers of the feed are just being woken for: they need not read it back. */
   fresh: Committed | undefined
   readonly #latest = new Map<string, number>()

@@ -40,11 +40,11 @@ export class Collector {
     for (;;) {
       const bucket = this.#next()
       if (bucket === undefined) return
-      let left = true
-      while (left) {
+      let from: Buffer | undefined = bucketPrefix(bucket)
+      while (from !== undefined) {
         if (this.#stopped) return
         try {
-          left = await this.#removeChunk(bucket)
+          from = await this.#removeChunk(bucket, from)
         } catch {
           // The committer has told of a failed disk already, and a closed store goes on at its next start.
           return
@@ -60,16 +60,15 @@ export class Collector {
     return undefined
   }
 
-  #removeChunk(bucket: number): Promise<boolean> {
-    const start = bucketPrefix(bucket)
+  /** Where to go on, as going over what was just removed costs as much as over what is there; undefined at the end. */
+  #removeChunk(bucket: number, from: Buffer): Promise<Buffer | undefined> {
+    const end = behindBucket(bucketPrefix(bucket))
     return this.committer.submit(CHUNK_WEIGHT, (pending) => {
-      let removed = 0
-      for (const key of this.environment.keys({ start, end: behindBucket(start), limit: CHUNK })) {
-        pending.remove(key)
-        removed++
-      }
-      if (removed === 0) pending.remove(StoreKey.dropped(bucket))
-      return removed > 0
+      let last: Buffer | undefined
+      for (const key of this.environment.keys({ start: from, end, limit: CHUNK }))
+        pending.remove((last = key))
+      if (last === undefined) pending.remove(StoreKey.dropped(bucket))
+      return last
     })
   }
 }

@@ -14,8 +14,8 @@ export interface CommitterOptions {
   readonly onFatal: (error: Error) => void
 }
 
-// Bounds on one transaction, so that what waits behind it does not wait for long.
-const MAX_WEIGHT = 8 * 1024 * 1024
+// Bounds on one batch, so that what waits behind it does not wait for long.
+const MAX_WEIGHT = 1024 * 1024
 
 /**
  * Group commit for the whole store: one batch is on its way to disk at a time, and what is submitted

@@ -47,6 +47,7 @@ import type { LatestNumbers } from './plan'
 import type { Pending } from './pending'
 import { prepare } from './prepare'
 import { planPruneSamples, planPruneVersions } from './prune'
+import type { Pruned } from './prune'
 import { decodeEntry, decodeKeyState, decodeNumber, decodeSample, decodeVersion, entryExp } from './records'
 import { aggregateRows } from './rollup'
 
@@ -228,28 +229,33 @@ export class EmbeddedBucket implements BucketStore {
 
   async pruneVersions(address: Address, keepFrom: number): Promise<number> {
     this.#check()
-    return this.#prune((pending) => planPruneVersions(pending, this.state, address, keepFrom, PRUNE_CHUNK))
+    return this.#prune((pending, after) =>
+      planPruneVersions(pending, this.state, address, keepFrom, PRUNE_CHUNK, after),
+    )
   }
 
   async pruneSamples(address: Address, before: number, limit: number): Promise<number> {
     this.#check()
     let left = limit
-    return this.#prune((pending) => {
-      const pruned = planPruneSamples(pending, this.state, address, before, Math.min(left, PRUNE_CHUNK))
-      left -= pruned
+    return this.#prune((pending, after) => {
+      const most = Math.min(left, PRUNE_CHUNK)
+      const pruned = planPruneSamples(pending, this.state, address, before, most, after)
+      left -= pruned.count
       return pruned
     })
   }
 
-  async #prune(plan: (pending: Pending) => number): Promise<number> {
+  async #prune(plan: (pending: Pending, after: Buffer | undefined) => Pruned): Promise<number> {
     let pruned = 0
+    let after: Buffer | undefined
     for (;;) {
-      const chunk = await this.committer.submit(PRUNE_CHUNK * 256, (pending) => {
+      const { count, last } = await this.committer.submit(PRUNE_CHUNK * 256, (pending) => {
         this.state.check()
-        return plan(pending)
+        return plan(pending, after)
       })
-      if (chunk === 0) return pruned
-      pruned += chunk
+      if (count === 0) return pruned
+      pruned += count
+      after = last
     }
   }
 

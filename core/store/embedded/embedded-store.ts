@@ -11,6 +11,7 @@ import { DirectoryLock } from './directory-lock'
 import { EmbeddedBucket } from './embedded-bucket'
 import { Environment } from './environment'
 import { LoggedEnvironment } from './logged-environment'
+import type { LogPace } from './logged-environment'
 import { StoreKey, behind } from './layout'
 import { decodeBucketNumber, encodeBucketNumber } from './records'
 
@@ -26,6 +27,7 @@ export interface EmbeddedOptions {
   readonly heartbeatMs?: number
   /** What is not on disk after so long is taken for failed, ms. Default 120,000. */
   readonly stallMs?: number
+  readonly logPace?: LogPace
 }
 
 /** Of the layout; a data directory with a higher one is refused. */
@@ -45,11 +47,13 @@ export async function openEmbeddedStore(options: EmbeddedOptions): Promise<Embed
   let store: EmbeddedStore | undefined
   try {
     const environment = (opened = new Environment(options.directory))
-    await checkFormat(environment, options.directory)
+    const unmarked = isToBeMarked(environment, options.directory)
     const logged = (opened = await LoggedEnvironment.open(environment, options.directory, {
       onFailure: (error) => store!.fail(error),
       stallMs: options.stallMs ?? 120_000,
+      ...(options.logPace === undefined ? {} : { pace: options.logPace }),
     }))
+    if (unmarked) await environment.write([[StoreKey.format, Buffer.from(String(FORMAT_VERSION))]])
     // The data is on disk; so must be the names that lead to it.
     for (const named of [options.directory, dirname(resolve(options.directory))]) syncDirectory(named)
     return (store = new EmbeddedStore(logged, lock, options))
@@ -71,14 +75,14 @@ function syncDirectory(directory: string): void {
   }
 }
 
-async function checkFormat(environment: Environment, directory: string): Promise<void> {
+/** Whether the format has still to be written: the data are new, or of format 1, which had no log. */
+function isToBeMarked(environment: Environment, directory: string): boolean {
   const found = environment.get(StoreKey.format)
   if (found === undefined) {
     const first = environment.firstKeyFrom(Buffer.from([0]))
     if (first !== undefined)
       throw new DataDirectoryError('data_dir_unreadable', directory, 'it holds records but no format version')
-    await environment.write([[StoreKey.format, Buffer.from(String(FORMAT_VERSION))]])
-    return
+    return true
   }
   const format = Number(found.toString())
   if (!Number.isSafeInteger(format))
@@ -89,9 +93,7 @@ async function checkFormat(environment: Environment, directory: string): Promise
       directory,
       `format ${format}; this version reads up to ${FORMAT_VERSION}`,
     )
-  // Format 1 had no log: a program that knows no other would open what is behind its log as if it were all.
-  if (format < FORMAT_VERSION)
-    await environment.write([[StoreKey.format, Buffer.from(String(FORMAT_VERSION))]])
+  return format < FORMAT_VERSION
 }
 
 /** All buckets in one LMDB file behind a log; see layout.ts for the records and logged-environment.ts for how they reach the disk. */

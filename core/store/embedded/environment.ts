@@ -34,7 +34,7 @@ export interface Range {
   readonly limit?: number
 }
 
-/** Reads what is committed: durable data, and nothing else. */
+/** Reads what is committed: durable data, and nothing else. What iterates is to be read to its end within one turn. */
 export interface Reader {
   get(key: Buffer): Buffer | undefined
   /** Rows in key order; the range is read while it is iterated. */

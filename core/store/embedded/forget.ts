@@ -21,7 +21,7 @@ export function planForgetting(pending: Pending, bucket: BucketState, now: numbe
   if (buckets === undefined) done.set(pending, (buckets = new Set()))
   if (buckets.has(bucket.id)) return
   buckets.add(bucket.id)
-  const start = typePrefix(bucket.id, RECORD.burial)
+  const start = bucket.forgottenTo ?? typePrefix(bucket.id, RECORD.burial)
   const end = burialsFrom(bucket.id, now - KEPT_MS)
   let highest = 0
   for (const key of pending.reader.keys({ start, end, limit: AT_ONCE })) {
@@ -29,6 +29,7 @@ export function planForgetting(pending: Pending, bucket: BucketState, now: numbe
     if (pending.get(key) === undefined) continue
     const tombstone = addressKey(bucket.id, RECORD.tombstone, readBurialKey(key).address)
     const seq = seqOf(pending.get(tombstone)!)
+    bucket.forgottenTo = key
     pending.remove(key)
     pending.remove(tombstone)
     pending.remove(feedKey(bucket.id, seq))

@@ -4,6 +4,7 @@ import type { Key } from '../../kv4/key'
 import type { Layer } from '../../kv4/layer'
 import type { Path } from '../../kv4/path'
 import type { Period } from '../store'
+import type { Reader } from './environment'
 
 /**
  * Every key of the one LMDB database, in bytes. Buckets are numbers that are never used twice, so opening a bucket
@@ -13,7 +14,7 @@ import type { Period } from '../store'
  *             00 'i'                        -> the next bucket number, u40
  *             00 'b' name                   -> bucket number, u40
  *             00 'g' bucket                 -> a dropped bucket whose range is not collected yet
- *             00 'w'                        -> the last batch of the log that is in here, u56
+ *             00 'w'                        -> the last batch of the log that is in here: seq float64, crc32
  *   bucket    01 bucket type …              bucket: u40
  *     version     'V' address ~n            -> seq, JSON of the version; ~n: newest first, so the latest is the first
  *     current     'C' address               -> seq, n, exp, JSON of the version
@@ -164,8 +165,10 @@ export function behind(prefix: Buffer): Buffer {
   return key
 }
 
-export function startsWith(key: Buffer, prefix: Buffer): boolean {
-  return key.length >= prefix.length && prefix.compare(key, 0, prefix.length) === 0
+/** The first key that begins so. */
+export function firstKeyOf(reader: Pick<Reader, 'keys'>, prefix: Buffer): Buffer | undefined {
+  for (const key of reader.keys({ start: prefix, end: behind(prefix), limit: 1 })) return key
+  return undefined
 }
 
 export const StoreKey = {

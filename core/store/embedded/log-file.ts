@@ -9,13 +9,34 @@ export interface Batch {
   readonly writes: readonly (readonly [key: Buffer, value: Buffer | undefined])[]
 }
 
-const MAGIC = 0x6b76346c
-const HEAD_BYTES = 20
-const CHECKED_FROM = 4
-const CRC_AT = 16
+/** A batch as it was read. */
+export interface LoggedBatch extends Batch {
+  /** CRC-32 of the batch, and of the one before it. */
+  readonly crc: number
+  readonly before: number
+}
+
+/** What a file holds. */
+export interface LogContent {
+  /** From the start of the file to the first that is torn or does not follow. */
+  readonly batches: readonly LoggedBatch[]
+  /** The highest seq of whole batches behind those, 0 for none: of an earlier use, unless the file is damaged. */
+  readonly stray: number
+}
+
+const MAGIC = Buffer.from('kv4l')
+const HEAD_BYTES = 24
+const LENGTH_AT = 4
+const SEQ_AT = 8
+const BEFORE_AT = 16
+const CRC_AT = 20
 const RECORD_HEAD_BYTES = 6
 const SMALLEST_ROOM = 64 * 1024
 const LARGEST_ROOM = 1024 * 1024
+/** A file that a rush has made longer is cut when it is begun anew, bytes. */
+const LONGEST = 16 * 1024 * 1024
+// As LMDB makes its own.
+const MODE = 0o664
 
 // The descriptor syncs what it writes, so that a batch is one call.
 const SYNCS = process.platform === 'linux'
@@ -24,12 +45,12 @@ const FLAGS = constants.O_RDWR | constants.O_CREAT | (SYNCS ? constants.O_DSYNC 
 /**
  * One file of the log: batches, each written at once behind the last one and on disk when that returns.
  *
- *   batch    magic u32, bytes of the records u32, seq float64, crc32 u32 of those two and the records, records …
+ *   batch    magic u32, bytes of the records u32, seq float64, crc32 of the batch before, crc32 of all but itself, records …
  *   record   bytes of the key u16, bytes of the value + 1 u32, key, value; 0 for the value's: the key is removed
  *
- * The file is used again and again from its start and never gets shorter: what lies behind the last batch is from
- * earlier, and is told by its seq, which does not follow. Room is made by zeros ahead of the batches, since a file
- * that grows costs the disk its metadata with each write.
+ * The file is used again and again from its start: what lies behind the last batch is from earlier, and is told by its seq,
+ * which does not follow. Room is made by zeros ahead of the batches, since a file that grows costs the disk its metadata
+ * with each write.
  */
 export class LogFile {
   #position = 0
@@ -45,7 +66,7 @@ export class LogFile {
   }
 
   static async open(path: string): Promise<LogFile> {
-    const handle = await open(path, FLAGS, 0o600)
+    const handle = await open(path, FLAGS, MODE)
     return new LogFile(handle, (await handle.stat()).size)
   }
 
@@ -54,36 +75,43 @@ export class LogFile {
     return this.#position
   }
 
-  /** The batches from the start of the file to the first that is torn or does not follow. */
-  async read(): Promise<Batch[]> {
+  async read(): Promise<LogContent> {
     const bytes = Buffer.alloc(this.#size)
     for (let at = 0; at < bytes.length;) {
       const { bytesRead } = await this.handle.read(bytes, at, bytes.length - at, at)
       if (bytesRead === 0) break
       at += bytesRead
     }
-    const batches: Batch[] = []
-    for (let at = 0; ;) {
+    const batches: LoggedBatch[] = []
+    let at = 0
+    for (;;) {
       const batch = batchAt(bytes, at)
-      const before = batches.at(-1)
-      if (batch === undefined || (before !== undefined && batch.seq !== before.seq + 1)) return batches
+      const last = batches.at(-1)
+      if (batch === undefined || (last !== undefined && !follows(batch, last))) break
       batches.push(batch)
-      at += HEAD_BYTES + bytes.readUInt32BE(at + 4)
+      at += HEAD_BYTES + bytes.readUInt32BE(at + LENGTH_AT)
     }
+    let stray = 0
+    for (at = bytes.indexOf(MAGIC, at); at !== -1; at = bytes.indexOf(MAGIC, at + 1))
+      stray = Math.max(stray, batchAt(bytes, at)?.seq ?? 0)
+    return { batches, stray }
   }
 
   /** From now on the file is written from its start. */
-  rewind(): void {
+  async rewind(): Promise<void> {
     this.#position = 0
+    if (this.#size <= LONGEST) return
+    await this.handle.truncate(SMALLEST_ROOM)
+    this.#size = SMALLEST_ROOM
   }
 
-  /** Resolves when the batch is on disk. One at a time. */
-  async append(batch: Batch): Promise<void> {
+  /** Resolves with its CRC when the batch is on disk. One at a time. @param before the CRC of the batch before */
+  async append(batch: Batch, before: number): Promise<number> {
     let length = encodedBytes(batch)
     const end = this.#position + length
     if (end > this.#size) length += Math.min(Math.max(SMALLEST_ROOM, this.#size), LARGEST_ROOM)
     const bytes = Buffer.allocUnsafe(length)
-    encode(batch, bytes)
+    const crc = encode(batch, before, bytes)
     for (let at = 0; at < length;) {
       const { bytesWritten } = await this.handle.write(bytes, at, length - at, this.#position + at)
       at += bytesWritten
@@ -92,11 +120,17 @@ export class LogFile {
     this.#size = Math.max(this.#size, this.#position + length)
     this.#position = end
     this.lastSeq = batch.seq
+    return crc
   }
 
   async close(): Promise<void> {
     await this.handle.close()
   }
+}
+
+/** Whether a batch is the one right after another. */
+export function follows(batch: LoggedBatch, last: Pick<LoggedBatch, 'seq' | 'crc'>): boolean {
+  return batch.seq === last.seq + 1 && batch.before === last.crc
 }
 
 function encodedBytes({ writes }: Batch): number {
@@ -106,7 +140,7 @@ function encodedBytes({ writes }: Batch): number {
 }
 
 /** Fills what is behind the batch with zeros. */
-function encode({ seq, writes }: Batch, bytes: Buffer): void {
+function encode({ seq, writes }: Batch, before: number, bytes: Buffer): number {
   let at = HEAD_BYTES
   for (const [key, value] of writes) {
     bytes.writeUInt16BE(key.length, at)
@@ -117,24 +151,32 @@ function encode({ seq, writes }: Batch, bytes: Buffer): void {
     bytes.set(value, at)
     at += value.length
   }
-  bytes.writeUInt32BE(MAGIC, 0)
-  bytes.writeUInt32BE(at - HEAD_BYTES, CHECKED_FROM)
-  bytes.writeDoubleBE(seq, CHECKED_FROM + 4)
-  bytes.writeUInt32BE(checksum(bytes.subarray(0, at)), CRC_AT)
+  bytes.set(MAGIC, 0)
+  bytes.writeUInt32BE(at - HEAD_BYTES, LENGTH_AT)
+  bytes.writeDoubleBE(seq, SEQ_AT)
+  bytes.writeUInt32BE(before, BEFORE_AT)
+  const crc = checksum(bytes.subarray(0, at))
+  bytes.writeUInt32BE(crc, CRC_AT)
   bytes.fill(0, at)
+  return crc
 }
 
 function checksum(batch: Buffer): number {
-  return crc32(batch.subarray(HEAD_BYTES), crc32(batch.subarray(CHECKED_FROM, CRC_AT)))
+  return crc32(batch.subarray(HEAD_BYTES), crc32(batch.subarray(0, CRC_AT)))
 }
 
 /** undefined: none, or one that was not written to its end. */
-function batchAt(bytes: Buffer, start: number): Batch | undefined {
-  if (bytes.length < start + HEAD_BYTES || bytes.readUInt32BE(start) !== MAGIC) return undefined
-  const end = start + HEAD_BYTES + bytes.readUInt32BE(start + CHECKED_FROM)
+function batchAt(bytes: Buffer, start: number): LoggedBatch | undefined {
+  if (
+    bytes.length < start + HEAD_BYTES ||
+    bytes.compare(MAGIC, 0, MAGIC.length, start, start + MAGIC.length) !== 0
+  )
+    return undefined
+  const end = start + HEAD_BYTES + bytes.readUInt32BE(start + LENGTH_AT)
   if (end > bytes.length) return undefined
   const batch = bytes.subarray(start, end)
-  if (checksum(batch) !== batch.readUInt32BE(CRC_AT)) return undefined
+  const crc = batch.readUInt32BE(CRC_AT)
+  if (checksum(batch) !== crc) return undefined
   const writes: [Buffer, Buffer | undefined][] = []
   for (let at = HEAD_BYTES; at < batch.length;) {
     const key = at + RECORD_HEAD_BYTES
@@ -143,5 +185,5 @@ function batchAt(bytes: Buffer, start: number): Batch | undefined {
     at = value + Math.max(0, present - 1)
     writes.push([batch.subarray(key, value), present === 0 ? undefined : batch.subarray(value, at)])
   }
-  return { seq: batch.readDoubleBE(CHECKED_FROM + 4), writes }
+  return { seq: batch.readDoubleBE(SEQ_AT), before: batch.readUInt32BE(BEFORE_AT), crc, writes }
 }

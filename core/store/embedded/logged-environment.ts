@@ -1,17 +1,20 @@
 import { DataDirectoryError } from './data-directory-error'
 import type { Environment, Range, Reader, Row, Writes } from './environment'
 import { StoreKey } from './layout'
-import type { Batch } from './log-file'
+import { follows } from './log-file'
+import type { Batch, LoggedBatch } from './log-file'
 import { Overlay } from './overlay'
 import type { Logged } from './overlay'
-import { decodeNumber, encodeNumber } from './records'
 import { WriteAheadLog } from './write-ahead-log'
 
 /** Records that go to the environment in one transaction, about; and how long they wait for more, ms. */
-const APPLY_AT = 5000
+const APPLY_AT = 2000
 const APPLY_AFTER_MS = 500
-/** Of keys and values that wait, bytes: who writes faster than the environment takes it is slowed down. */
-const MOST_WAITING = 32 * 1024 * 1024
+/** What may wait; who writes faster than the environment takes it is slowed down. */
+const MOST_RECORDS = 20_000
+const MOST_BYTES = 32 * 1024 * 1024
+/** Of LMDB with pages of 4 KiB. */
+const LONGEST_KEY = 1978
 
 const NOTHING = Buffer.alloc(0)
 const BEHIND_ALL = Buffer.from([0xff])
@@ -21,10 +24,20 @@ export interface LoggedOptions {
   readonly onFailure: (error: Error) => void
   /** What is not on disk after so long, ms, is taken for failed: lmdb does not tell of every failure. */
   readonly stallMs: number
-  /** Tests make them small. */
+  readonly pace?: LogPace
+}
+
+/** Tests make them small. */
+export interface LogPace {
   readonly applyAt?: number
   readonly applyAfterMs?: number
   readonly turnAt?: number
+}
+
+/** The last batch that the environment has. */
+interface Applied {
+  readonly seq: number
+  readonly crc: number
 }
 
 /**
@@ -37,13 +50,15 @@ export interface LoggedOptions {
 export class LoggedEnvironment implements Reader {
   readonly #overlay = new Overlay()
   /** Logged and not applied, oldest first. */
-  #waiting: Batch[] = []
+  #waiting: LoggedBatch[] = []
   #waitingRecords = 0
   #waitingBytes = 0
-  #lastSeq: number
+  #last: Applied
   #applied: number
   #applying: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
+  /** Told after each transaction. */
+  #hasRoom: () => void = () => undefined
   #failure: Error | undefined
   readonly #applyAt: number
   readonly #applyAfterMs: number
@@ -51,48 +66,43 @@ export class LoggedEnvironment implements Reader {
   private constructor(
     private readonly environment: Environment,
     private readonly log: WriteAheadLog,
-    applied: number,
+    applied: Applied,
     private readonly options: LoggedOptions,
   ) {
-    this.#lastSeq = this.#applied = applied
-    this.#applyAt = options.applyAt ?? APPLY_AT
-    this.#applyAfterMs = options.applyAfterMs ?? APPLY_AFTER_MS
+    this.#last = applied
+    this.#applied = applied.seq
+    this.#applyAt = options.pace?.applyAt ?? APPLY_AT
+    this.#applyAfterMs = options.pace?.applyAfterMs ?? APPLY_AFTER_MS
   }
 
   /**
    * Brings what the log holds to the environment first.
-   * @throws DataDirectoryError data_dir_unreadable: the log does not belong to the environment's state
+   * @throws DataDirectoryError data_dir_unreadable: the log is not whole, or does not belong to the environment's state
    */
   static async open(
     environment: Environment,
     directory: string,
     options: LoggedOptions,
   ): Promise<LoggedEnvironment> {
-    const log = await WriteAheadLog.open(directory, options.turnAt)
+    const unreadable = (detail: string) => new DataDirectoryError('data_dir_unreadable', directory, detail)
+    const found = environment.get(StoreKey.applied)
+    const missing = WriteAheadLog.missing(directory)
+    if (found !== undefined && missing !== undefined)
+      throw unreadable(`its log ${missing} is missing, which may hold what was written last`)
+    const log = await WriteAheadLog.open(directory, options.pace?.turnAt)
     try {
-      const found = environment.get(StoreKey.applied)
-      let applied = found === undefined ? 0 : decodeNumber(found)
-      let transaction: Batch[] = []
-      let records = 0
-      const apply = async () => {
-        if (transaction.length > 0) await environment.write(transactionOf(transaction))
-        transaction = []
-        records = 0
+      const logged = new LoggedEnvironment(environment, log, found ? decodeApplied(found) : NONE, options)
+      const { batches, stray } = await log.read()
+      for (const batch of batches) {
+        if (batch.seq <= logged.#applied) continue
+        if (!follows(batch, logged.#last))
+          throw unreadable(`batch ${batch.seq} of its log does not follow what it holds, ${logged.#last.seq}`)
+        logged.#take(batch)
       }
-      for (const batch of await log.read()) {
-        if (batch.seq <= applied) continue
-        if (batch.seq !== applied + 1)
-          throw new DataDirectoryError(
-            'data_dir_unreadable',
-            directory,
-            `its log goes on at batch ${batch.seq}, its data ends with ${applied}`,
-          )
-        applied = batch.seq
-        transaction.push(batch)
-        if ((records += batch.writes.length) >= APPLY_AT) await apply()
-      }
-      await apply()
-      return new LoggedEnvironment(environment, log, applied, options)
+      if (stray > logged.#last.seq)
+        throw unreadable(`its log is damaged behind batch ${logged.#last.seq}: there is a batch ${stray}`)
+      await logged.#drain()
+      return logged
     } catch (error) {
       await log.close()
       throw error
@@ -131,56 +141,93 @@ export class LoggedEnvironment implements Reader {
 
   /** Resolves when all of it is on disk and in view. One at a time. @throws the system's error */
   async write(writes: Writes): Promise<void> {
-    while (this.#waitingBytes >= MOST_WAITING && this.#failure === undefined) await this.#apply()
-    if (this.#failure !== undefined) throw this.#failure
-    const batch: Batch = { seq: this.#lastSeq + 1, writes: [...writes] }
+    while (this.#isFull && this.#failure === undefined) {
+      const room = new Promise<void>((resolve) => (this.#hasRoom = resolve))
+      void this.#apply()
+      await room
+    }
+    this.#check()
+    const batch: Batch = { seq: this.#last.seq + 1, writes: [...writes] }
     try {
-      await this.#inTime(this.log.append(batch, this.#applied))
+      // What is in the log and cannot be applied would keep the store from opening for good.
+      for (const [key] of batch.writes)
+        if (key.length === 0 || key.length > LONGEST_KEY) throw new RangeError(`a key of ${key.length} bytes`)
+      const before = this.#last.crc
+      const crc = await this.#inTime(this.log.append(batch, before, this.#applied))
+      // Applying failed meanwhile: nothing is acknowledged any more.
+      this.#check()
+      this.#take({ ...batch, crc, before })
     } catch (error) {
       throw (this.#failure = error as Error)
     }
-    this.#lastSeq = batch.seq
-    this.#overlay.add(batch)
-    this.#waiting.push(batch)
-    this.#waitingRecords += batch.writes.length
-    this.#waitingBytes += bytesOf(batch)
     if (this.#waitingRecords >= this.#applyAt) void this.#apply()
-    else this.#timer ??= setTimeout(() => void this.#apply(), this.#applyAfterMs).unref()
+    else this.#applyLater()
   }
 
   /** Brings all to the environment, unless something failed: then the next one to open it does. */
   async close(): Promise<void> {
-    while (this.#waiting.length > 0 && this.#failure === undefined) await this.#apply()
-    await this.#applying
+    await this.#drain().catch(() => undefined)
     clearTimeout(this.#timer)
     await this.log.close()
     await this.environment.close()
   }
 
-  async #inTime(writing: Promise<void>): Promise<void> {
+  get #isFull(): boolean {
+    return this.#waitingRecords >= MOST_RECORDS || this.#waitingBytes >= MOST_BYTES
+  }
+
+  /** A batch that is in the log. */
+  #take(batch: LoggedBatch): void {
+    this.#last = batch
+    this.#overlay.add(batch)
+    this.#waiting.push(batch)
+    this.#waitingRecords += batch.writes.length
+    this.#waitingBytes += bytesOf(batch)
+  }
+
+  async #inTime<T>(writing: Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined
     const { stallMs } = this.options
     const stalled = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`the disk took no write within ${stallMs} ms`)), stallMs)
     })
     try {
-      await Promise.race([writing, stalled])
+      return await Promise.race([writing, stalled])
     } finally {
       clearTimeout(timer)
     }
   }
 
-  /** Never rejects: a failure is told to `onFailure`. */
+  /** Resolves when nothing waits. @throws the failure that keeps it from that */
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0 && this.#failure === undefined) await this.#apply()
+    await this.#applying
+    this.#check()
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  #applyLater(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      void this.#apply()
+    }, this.#applyAfterMs).unref()
+  }
+
+  /** A failure is kept, and told to `onFailure`. */
   #apply(): Promise<void> {
-    return (this.#applying ??= this.#applyWaiting().finally(() => (this.#applying = undefined)))
+    return (this.#applying ??= this.#applyWaiting().finally(() => {
+      this.#applying = undefined
+      this.#hasRoom()
+    }))
   }
 
   /** What waits now, and what comes meanwhile while it is enough for a transaction. */
   async #applyWaiting(): Promise<void> {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    const last = this.#lastSeq
-    while (this.#failure === undefined && (this.#applied < last || this.#waitingRecords >= this.#applyAt)) {
+    const { seq } = this.#last
+    while (this.#failure === undefined && (this.#applied < seq || this.#waitingRecords >= this.#applyAt)) {
       const batches = this.#nextTransaction()
       try {
         await this.#inTime(this.environment.write(transactionOf(batches)))
@@ -196,12 +243,12 @@ export class LoggedEnvironment implements Reader {
         this.#waitingRecords -= batch.writes.length
         this.#waitingBytes -= bytesOf(batch)
       }
+      this.#hasRoom()
     }
-    if (this.#waiting.length > 0)
-      this.#timer ??= setTimeout(() => void this.#apply(), this.#applyAfterMs).unref()
+    if (this.#waiting.length > 0 && this.#failure === undefined) this.#applyLater()
   }
 
-  #nextTransaction(): readonly Batch[] {
+  #nextTransaction(): readonly LoggedBatch[] {
     let records = 0
     let count = 0
     while (count < this.#waiting.length && records < this.#applyAt)
@@ -254,12 +301,24 @@ export class LoggedEnvironment implements Reader {
 }
 
 /** What batches come to together, and how far the environment is with them. */
-function transactionOf(batches: readonly Batch[]): Writes {
+function transactionOf(batches: readonly LoggedBatch[]): Writes {
   const records = new Map<string, Batch['writes'][number]>()
   for (const { writes } of batches)
     for (const record of writes) records.set(record[0].toString('latin1'), record)
-  const applied = [StoreKey.applied, encodeNumber(batches.at(-1)!.seq)] as const
-  return [...records.values(), applied]
+  return [...records.values(), [StoreKey.applied, encodeApplied(batches.at(-1)!)]]
+}
+
+const NONE: Applied = { seq: 0, crc: 0 }
+
+function encodeApplied({ seq, crc }: Applied): Buffer {
+  const record = Buffer.alloc(12)
+  record.writeDoubleBE(seq)
+  record.writeUInt32BE(crc, 8)
+  return record
+}
+
+function decodeApplied(record: Buffer): Applied {
+  return { seq: record.readDoubleBE(), crc: record.readUInt32BE(8) }
 }
 
 function bytesOf({ writes }: Batch): number {

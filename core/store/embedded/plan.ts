@@ -14,7 +14,7 @@ import {
   layerPrefix,
   livePathKey,
   rollupKey,
-  startsWith,
+  firstKeyOf,
   versionNumberOf,
 } from './layout'
 import { planForgetting } from './forget'
@@ -116,8 +116,8 @@ function latestNumber(
 ): number {
   const known = latest.get(id) ?? bucket.latest(id)
   if (known !== undefined) return known
-  const newest = pending.reader.firstKeyFrom(address)
-  return newest !== undefined && startsWith(newest, address) ? versionNumberOf(newest) : 0
+  const newest = firstKeyOf(pending.reader, address)
+  return newest === undefined ? 0 : versionNumberOf(newest)
 }
 
 function appendToFeed(pending: Pending, bucket: BucketState, key: Buffer, record: Buffer): void {

@@ -6,7 +6,7 @@ import {
   behind,
   feedKey,
   sampleKey,
-  startsWith,
+  firstKeyOf,
   typePrefix,
   versionKey,
   versionNumberOf,
@@ -14,48 +14,61 @@ import {
 import type { Pending } from './pending'
 import { encodeNumber, seqOf } from './records'
 
-/** Plans the removal of at most `limit` versions below `keepFrom`, with their feed records. How many. */
+/** What one transaction forgets. */
+export interface Pruned {
+  readonly count: number
+  /** The last record of them: going over what was just removed costs as much as over what is there. */
+  readonly last: Buffer | undefined
+}
+
+/** Plans the removal of at most `limit` versions below `keepFrom`, with their feed records. */
 export function planPruneVersions(
   pending: Pending,
   bucket: BucketState,
   address: Address,
   keepFrom: number,
   limit: number,
-): number {
+  after: Buffer | undefined,
+): Pruned {
   const prefix = addressKey(bucket.id, RECORD.version, address)
-  const newest = pending.reader.firstKeyFrom(prefix)
-  if (newest === undefined || !startsWith(newest, prefix)) return 0
+  const newest = firstKeyOf(pending.reader, prefix)
+  if (newest === undefined) return { count: 0, last: undefined }
   const below = Math.min(keepFrom, versionNumberOf(newest))
-  const start = versionKey(bucket.id, address, below - 1)
-  let pruned = 0
+  const start = after ?? versionKey(bucket.id, address, below - 1)
+  let count = 0
+  let last: Buffer | undefined
   for (const { key, value } of pending.reader.range({ start, end: behind(prefix), limit })) {
     // Another pruning in the same transaction may have been here.
     if (pending.get(key) === undefined) continue
     pending.remove(key)
     pending.remove(feedKey(bucket.id, seqOf(value)))
-    pruned++
+    count++
+    last = key
   }
-  return pruned
+  return { count, last }
 }
 
-/** Plans the removal of at most `limit` samples older than `before`, with their feed records. How many. */
+/** Plans the removal of at most `limit` samples older than `before`, with their feed records. */
 export function planPruneSamples(
   pending: Pending,
   bucket: BucketState,
   address: Address,
   before: number,
   limit: number,
-): number {
-  const start = addressKey(bucket.id, RECORD.sample, address)
+  after: Buffer | undefined,
+): Pruned {
+  const start = after ?? addressKey(bucket.id, RECORD.sample, address)
   const end = sampleKey(bucket.id, address, before, '')
-  let pruned = 0
+  let count = 0
+  let last: Buffer | undefined
   for (const { key, value } of pending.reader.range({ start, end, limit })) {
     if (pending.get(key) === undefined) continue
     pending.remove(key)
     pending.remove(feedKey(bucket.id, seqOf(value)))
-    pruned++
+    count++
+    last = key
   }
   // The last of the feed may be gone now, and its seq must not be given out again.
-  if (pruned > 0) pending.put(typePrefix(bucket.id, RECORD.feedFloor), encodeNumber(bucket.seq))
-  return pruned
+  if (count > 0) pending.put(typePrefix(bucket.id, RECORD.feedFloor), encodeNumber(bucket.seq))
+  return { count, last }
 }

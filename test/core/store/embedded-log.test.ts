@@ -1,18 +1,18 @@
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { BucketName } from '../../../core'
 import { FORMAT_VERSION, checkInvariants, openEmbeddedStore } from '../../../core/store/embedded'
 import { Environment } from '../../../core/store/embedded/environment'
+import type { Writes } from '../../../core/store/embedded/environment'
 import { StoreKey } from '../../../core/store/embedded/layout'
 import { LogFile } from '../../../core/store/embedded/log-file'
-import type { Batch } from '../../../core/store/embedded/log-file'
+import type { Batch, LogContent } from '../../../core/store/embedded/log-file'
 import { LoggedEnvironment } from '../../../core/store/embedded/logged-environment'
-import type { LoggedOptions } from '../../../core/store/embedded/logged-environment'
+import type { LogPace } from '../../../core/store/embedded/logged-environment'
+import { LOG_FILES } from '../../../core/store/embedded/write-ahead-log'
 import { address, put, store as writeAll, version } from './contract/writes'
-
-const LOGS = ['kv4.log-0', 'kv4.log-1']
 
 function fatal(error: Error): never {
   throw error
@@ -59,36 +59,48 @@ describe('the log of the embedded store', () => {
       expect(await versionsAt(killed(data))).toBe(n)
     }
     await store.close()
-    const without = killed(data)
-    for (const log of LOGS) rmSync(join(without, log))
-    // Closing has brought everything to LMDB.
-    expect(await versionsAt(without)).toBe(5)
   })
 
-  test('a log whose data is older is refused, one whose data is newer is passed over', async () => {
+  test('a log that does not go on where its data end is refused, as is one that is not there', async () => {
     const data = join(place, 'data')
-    let store = await open(data)
+    const write = async (directory: string, n: number, value = 'v') => {
+      const store = await open(directory)
+      await writeAll(await store.open(name), [put(address('/a', 'k'), version(n, value))])
+      await store.close()
+    }
+    const store = await open(data)
     await store.create(name)
     await store.close()
     const old = killed(data)
-    for (let n = 1; n <= 3; n++) {
-      store = await open(data)
-      await writeAll(await store.open(name), [put(address('/a', 'k'), version(n))])
-      await store.close()
-    }
-    const [first, last] = [killed(data), killed(data)]
-    for (const log of LOGS) {
-      // Only the last batch is left in the log: between it and the old data two are missing.
-      const bytes = readFileSync(join(data, log))
-      writeFileSync(join(old, log), bytes)
-      rmSync(join(first, log))
-    }
-    await expect(open(old)).rejects.toMatchObject({
+    await write(data, 1)
+    const other = killed(data)
+    const refused = (detail: string) => ({
       code: 'data_dir_unreadable',
-      message: expect.stringContaining('its log goes on at batch') as string,
+      message: expect.stringContaining(detail) as string,
     })
-    expect(await versionsAt(first)).toBe(3)
-    expect(await versionsAt(last)).toBe(3)
+    const logsInto = (directory: string) => {
+      for (const log of LOG_FILES) writeFileSync(join(directory, log), readFileSync(join(data, log)))
+    }
+
+    // Of a restored LMDB file the log brings forward what it has …
+    logsInto(old)
+    expect(await versionsAt(old)).toBe(1)
+    // … which here is all but one batch.
+    await write(data, 2)
+    await write(data, 3)
+    const gap = killed(old)
+    logsInto(gap)
+    await expect(open(gap)).rejects.toMatchObject(refused('does not follow'))
+    // As many batches, but others.
+    await write(other, 2, 'other')
+    await write(data, 4)
+    logsInto(other)
+    await expect(open(other)).rejects.toMatchObject(refused('does not follow'))
+
+    const without = killed(data)
+    rmSync(join(without, LOG_FILES[1]))
+    await expect(open(without)).rejects.toMatchObject(refused(`its log ${LOG_FILES[1]} is missing`))
+    expect(await versionsAt(data)).toBe(4)
   })
 
   test('data of format 1, which had no log, is taken over', async () => {
@@ -115,11 +127,12 @@ describe('a file of the log', () => {
 
   async function written(path: string, batches: readonly Batch[]): Promise<LogFile> {
     const file = await LogFile.open(path)
-    for (const each of batches) await file.append(each)
+    let crc = 0
+    for (const each of batches) crc = await file.append(each, crc)
     return file
   }
 
-  async function readAt(path: string): Promise<Batch[]> {
+  async function readAt(path: string): Promise<LogContent> {
     const file = await LogFile.open(path)
     try {
       return await file.read()
@@ -135,15 +148,17 @@ describe('a file of the log', () => {
     const texts = (of: readonly Batch[]) =>
       of.map(({ seq, writes }) => [seq, ...writes.flat().map((part) => part?.toString('latin1'))])
     // Compared as text: jest compares large buffers byte by byte.
-    expect(texts(await readAt(path))).toEqual(texts(batches))
-    expect(await readAt(join(place, 'new'))).toEqual([])
+    expect(texts((await readAt(path)).batches)).toEqual(texts(batches))
+    expect(await readAt(join(place, 'new'))).toEqual({ batches: [], stray: 0 })
   })
+
+  const seqs = async (path: string) => (await readAt(path)).batches.map(({ seq }) => seq)
 
   test('ends in front of a batch that is torn or spoilt at any byte', async () => {
     const path = join(place, 'log')
     const file = await written(path, [batch(1), batch(2)])
     const start = file.position
-    await file.append(batch(3))
+    await file.append(batch(3), (await file.read()).batches[1]!.crc)
     const end = file.position
     await file.close()
     const whole = readFileSync(path)
@@ -151,35 +166,43 @@ describe('a file of the log', () => {
       const spoilt = Buffer.from(whole)
       spoilt[at]! ^= 0x10
       writeFileSync(path, spoilt)
-      expect((await readAt(path)).map(({ seq }) => seq)).toEqual([1, 2])
+      expect(await seqs(path)).toEqual([1, 2])
       writeFileSync(path, whole.subarray(0, at))
-      expect((await readAt(path)).map(({ seq }) => seq)).toEqual([1, 2])
+      expect(await seqs(path)).toEqual([1, 2])
     }
     writeFileSync(path, whole.subarray(0, end))
-    expect(await readAt(path)).toHaveLength(3)
+    expect(await seqs(path)).toEqual([1, 2, 3])
   })
 
   test('written anew from its start it tells nothing of what was there before', async () => {
     const path = join(place, 'log')
-    const file = await written(
-      path,
-      [1, 2, 3, 4].map((seq) => batch(seq, 'same')),
-    )
-    file.rewind()
-    await file.append(batch(9, 'same'))
-    await file.append(batch(10, 'same'))
+    // Of one length, so that the third of the old ones stands right behind the two new ones.
+    const old = [11, 12, 13, 14].map((seq) => batch(seq, 'same'))
+    const file = await written(path, old)
+    await file.rewind()
+    await file.append(batch(16, 'same'), await file.append(batch(15, 'same'), 0))
     await file.close()
-    expect((await readAt(path)).map(({ seq }) => seq)).toEqual([9, 10])
+    const { batches, stray } = await readAt(path)
+    expect(batches.map(({ seq }) => seq)).toEqual([15, 16])
+    expect(stray).toBe(14)
+  })
+
+  test('does not go on with a batch that was written behind another one', async () => {
+    const path = join(place, 'log')
+    const file = await written(path, [batch(1)])
+    await file.append(batch(2), 1234)
+    await file.close()
+    expect(await seqs(path)).toEqual([1])
   })
 })
 
 describe('the environment behind its log', () => {
-  const openAt = async (directory: string, options: Partial<LoggedOptions> = {}) =>
-    LoggedEnvironment.open(new Environment(directory), directory, {
-      onFailure: fatal,
-      stallMs: 10_000,
-      ...options,
-    })
+  const openAt = async (
+    directory: string,
+    pace: LogPace = {},
+    environment = new Environment(directory),
+    onFailure: (error: Error) => void = fatal,
+  ) => LoggedEnvironment.open(environment, directory, { onFailure, stallMs: 10_000, pace })
 
   test('a write is on disk and in view before LMDB has it', async () => {
     const data = join(place, 'data')
@@ -202,15 +225,15 @@ describe('the environment behind its log', () => {
     const turnAt = 20_000
     const logged = await openAt(data, { applyAt: 10, applyAfterMs: 1, turnAt })
     const value = Buffer.alloc(1000)
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < 3000; i++) {
       await logged.write([[Buffer.from(`key${i}`), value]])
-      if (i % 50 !== 49) continue
+      if (i % 300 !== 299) continue
       const after = await openAt(killed(data))
       expect([...after.keys({ start: Buffer.from('key'), end: Buffer.from('kez') })]).toHaveLength(i + 1)
       await after.close()
     }
     // Room is made 64 KiB at a time.
-    for (const log of LOGS) expect(statSync(join(data, log)).size).toBeLessThan(turnAt + 150_000)
+    for (const log of LOG_FILES) expect(statSync(join(data, log)).size).toBeLessThan(1_000_000)
     await logged.close()
   }, 30_000)
 
@@ -219,10 +242,109 @@ describe('the environment behind its log', () => {
     const value = Buffer.alloc(8 * 1024 * 1024)
     for (let i = 0; i < 12; i++) await logged.write([[Buffer.from(`key${i}`), value]])
     // What waited was applied in between, or the log could not have been begun anew.
-    const logs = readdirSync(place).filter((name) => name.startsWith('kv4.log'))
-    for (const log of logs) expect(statSync(join(place, log)).size).toBeLessThan(64 * 1024 * 1024)
+    for (const log of LOG_FILES) expect(statSync(join(place, log)).size).toBeLessThan(64 * 1024 * 1024)
     await logged.close()
   }, 30_000)
+
+  /** Lets transactions through one by one. */
+  class Gated extends Environment {
+    #open: (() => void) | undefined
+    failing: Error | undefined
+    written = 0
+
+    override async write(writes: Writes): Promise<void> {
+      await new Promise<void>((resolve) => (this.#open = resolve))
+      if (this.failing !== undefined) throw this.failing
+      this.written++
+      await super.write(writes)
+    }
+
+    async pass(): Promise<void> {
+      while (this.#open === undefined) await new Promise((resolve) => setTimeout(resolve, 1))
+      this.#open()
+      this.#open = undefined
+    }
+  }
+
+  const keysAt = (logged: LoggedEnvironment) => [
+    ...logged.keys({ start: Buffer.from('key'), end: Buffer.from('kez') }),
+  ]
+
+  test('no file is begun anew while LMDB does not have what it holds', async () => {
+    const data = join(place, 'data')
+    const gated = new Gated(data)
+    const logged = await openAt(data, { applyAt: 1, turnAt: 2000 }, gated)
+    for (let i = 0; i < 100; i++) await logged.write([[Buffer.from(`key${i}`), Buffer.alloc(200)]])
+    expect(gated.written).toBe(0)
+    const after = await openAt(killed(data), { applyAt: 7 })
+    expect(keysAt(after)).toHaveLength(100)
+    await after.close()
+    const closing = logged.close()
+    const passing = setInterval(() => void gated.pass(), 1)
+    await closing
+    clearInterval(passing)
+  })
+
+  test('what comes while LMDB is busy is brought to it without another write', async () => {
+    const data = join(place, 'data')
+    const gated = new Gated(data)
+    const logged = await openAt(data, { applyAfterMs: 20 }, gated)
+    await logged.write([[Buffer.from('key1'), Buffer.from('v')]])
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    await logged.write([[Buffer.from('key2'), Buffer.from('v')]])
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    await gated.pass()
+    await gated.pass()
+    while (gated.written < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+    while (gated.get(Buffer.from('key2')) === undefined)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    await logged.close()
+  })
+
+  test('after LMDB has failed nothing is acknowledged, nothing goes to it, and what was is in the log', async () => {
+    const data = join(place, 'data')
+    const gated = new Gated(data)
+    const told: string[] = []
+    const logged = await openAt(data, { applyAt: 1 }, gated, ({ message }) => told.push(message))
+    await logged.write([[Buffer.from('key1'), Buffer.from('v')]])
+    gated.failing = new Error('no space')
+    const meanwhile = logged.write([[Buffer.from('key2'), Buffer.from('v')]])
+    await gated.pass()
+    await meanwhile.catch((error: Error) => expect(error.message).toBe('no space'))
+    while (told.length === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+    await expect(logged.write([[Buffer.from('key3'), Buffer.from('v')]])).rejects.toThrow('no space')
+    await logged.close()
+    expect(told).toEqual(['no space'])
+    expect(gated.written).toBe(0)
+    const after = await openAt(data)
+    expect(keysAt(after).map(String)).toEqual(expect.arrayContaining(['key1']))
+    expect(keysAt(after).map(String)).not.toContain('key3')
+    await after.close()
+  })
+
+  test('a damaged batch with others behind it is no torn end', async () => {
+    const data = join(place, 'data')
+    const logged = await openAt(data, { applyAfterMs: 1e9 })
+    for (let i = 0; i < 3; i++) await logged.write([[Buffer.from(`key${i}`), Buffer.from('value')]])
+    const copy = killed(data)
+    await logged.close()
+    const path = join(copy, LOG_FILES[0])
+    const bytes = readFileSync(path)
+    bytes[bytes.indexOf('key1')]! ^= 1
+    writeFileSync(path, bytes)
+    await expect(openAt(copy)).rejects.toThrow('its log is damaged behind batch 1: there is a batch 3')
+  })
+
+  test('a record that LMDB would refuse does not come into the log', async () => {
+    const data = join(place, 'data')
+    const logged = await openAt(data)
+    await expect(logged.write([[Buffer.alloc(1979, 1), Buffer.from('v')]])).rejects.toThrow(RangeError)
+    await logged.close()
+    const after = await openAt(data)
+    await after.write([[Buffer.alloc(1978, 1), Buffer.from('v')]])
+    await after.close()
+    await (await openAt(data)).close()
+  })
 
   test('reads as one ordered map does, whatever is applied', async () => {
     const key = fc.uint8Array({ minLength: 1, maxLength: 3, max: 5 }).map((bytes) => Buffer.from(bytes))
