@@ -106,7 +106,6 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     const store = options.store ?? (await openStore(config, log, onFatal))
     const engine = createEngine({
       store,
-      node: config.node,
       cacheBytes: config.cacheMb * 1024 * 1024,
       graceMs: config.couchdbGraceMs,
       ...(config.openBuckets === undefined ? {} : { maxOpenBuckets: config.openBuckets }),
@@ -116,7 +115,6 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     closers.push(() => engine.close())
     const stats = new StatsRecorder({
       engine,
-      node: config.node,
       flushMs: config.statsFlushMs,
       onBackgroundError: (error) => log.warn({ err: error }, 'statistics were not written'),
     })

@@ -1,5 +1,13 @@
-import { randomBytes } from 'node:crypto'
-import { Key, Layer, isKv4Error, type Aggregate, type BucketName, type Engine, type Path } from '../core'
+import {
+  Key,
+  Layer,
+  SampleIds,
+  isKv4Error,
+  type Aggregate,
+  type BucketName,
+  type Engine,
+  type Path,
+} from '../core'
 
 /** Where services count. */
 export interface Recorder {
@@ -16,8 +24,6 @@ export const STATS_PREFIX = '*stats:'
 
 export interface RecorderOptions {
   readonly engine: Engine
-  /** This process's name among those that share the store. */
-  readonly node: string
   /** KV4_STATS_FLUSH_MS. */
   readonly flushMs: number
   readonly onBackgroundError: (error: unknown) => void
@@ -74,8 +80,7 @@ interface Pending {
 export class StatsRecorder implements Recorder {
   readonly #options: RecorderOptions
   readonly #clock: () => number
-  readonly #prefix: string
-  #sequence = 0
+  readonly #ids = new SampleIds()
   #table: Table | undefined
   #pending: Pending[] = []
   #flushing: Promise<void> | undefined
@@ -84,8 +89,6 @@ export class StatsRecorder implements Recorder {
   constructor(options: RecorderOptions) {
     this.#options = options
     this.#clock = options.clock ?? Date.now
-    const node = options.node.replace(/[^A-Za-z0-9.]/g, '.').slice(0, 64)
-    this.#prefix = `${node}-${this.#clock().toString(36)}${randomBytes(3).toString('hex')}-`
   }
 
   record(bucket: BucketName, entity: Path, measurement: string, who: string, value: number): void {
@@ -151,7 +154,7 @@ export class StatsRecorder implements Recorder {
     const table = this.#table
     if (table === undefined) return
     this.#table = undefined
-    const id = this.#prefix + (this.#sequence++).toString(36).padStart(8, '0')
+    const id = this.#ids.next()
     for (const [bucket, measurements] of table.buckets)
       for (const [measurement, entities] of measurements)
         for (const [entity, keys] of entities)

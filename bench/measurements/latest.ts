@@ -30,7 +30,7 @@ export const latest: Measurement = {
         throw error
       },
     })
-    const engine = createEngine({ store, node: 'bench' })
+    const engine = createEngine({ store })
     try {
       const name = BucketName.of('bench')
       await engine.create(name)

@@ -111,7 +111,7 @@ async function onEmbedded(rounds: number, many: number) {
       throw error
     },
   })
-  const engine = createEngine({ store, node: 'bench' })
+  const engine = createEngine({ store })
   try {
     return await byMonth(store, engine, BucketName.of('bench'), many, rounds)
   } finally {
@@ -126,7 +126,7 @@ async function onCouch(url: string, rounds: number, many: number) {
     node: 'bench',
     log: { warn: console.warn, info: () => undefined },
   })
-  const engine = createEngine({ store, node: 'bench' })
+  const engine = createEngine({ store })
   const name = BucketName.of(`bench-stats-${process.pid}`)
   try {
     return await byMonth(store, engine, name, many, rounds)

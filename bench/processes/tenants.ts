@@ -14,7 +14,7 @@ async function main(): Promise<void> {
       throw error
     },
   })
-  const engine = createEngine({ store, node: 'bench', maxOpenBuckets: tenants + 1 })
+  const engine = createEngine({ store, maxOpenBuckets: tenants + 1 })
   const address = { layer: Layer.parse('*data'), path: Path.parse('/bench'), key: Key.parse('key') }
   const names = Array.from({ length: tenants }, (_, i) => BucketName.of('tenant-' + i))
   const each = async (run: (name: BucketName) => Promise<unknown>) => {

@@ -15,8 +15,6 @@ import type { Version } from './version'
 
 export interface EngineOptions {
   readonly store: Store
-  /** This process's name among those that share the store; part of sample ids. */
-  readonly node: string
   /** Unix ms; for tests. Default Date.now. */
   readonly clock?: () => number
   /** Buckets held open at most; the least recently used close first. Default 10,000 on an embedded store, 500 on CouchDB. */
@@ -54,13 +52,13 @@ class Kv4Engine implements RunningEngine, BucketHost {
   readonly layers = new LayerRegistry()
   readonly clock: () => number
   readonly #store: Store
-  readonly #options: Required<Omit<EngineOptions, 'clock' | 'store' | 'node'>>
+  readonly #options: Required<Omit<EngineOptions, 'clock' | 'store'>>
   readonly #open = new Map<BucketName, OpenBucket>()
   readonly #opening = new Map<BucketName, Promise<OpenBucket>>()
   readonly #budget: CacheBudget = { bytes: 0 }
   readonly #lapsing = new Set<OpenBucket>()
   readonly #pruner: Pruner
-  readonly #sampleIds: SampleIds
+  readonly #sampleIds = new SampleIds()
   #timer: NodeJS.Timeout | undefined
   #maintenance: Promise<void> | undefined
   #closing = false
@@ -75,7 +73,6 @@ class Kv4Engine implements RunningEngine, BucketHost {
       ...options,
     }
     this.#pruner = new Pruner(this.layers, this.clock, options.store.features.exclusive)
-    this.#sampleIds = new SampleIds(options.node, this.clock())
     if (this.#options.sweepMs > 0)
       this.#timer = setInterval(() => this.#maintain(), this.#options.sweepMs).unref()
   }

@@ -1,19 +1,21 @@
+import { randomInt } from 'node:crypto'
+
+const PROCESS_LENGTH = 8
+
 /**
- * Ids of samples: `<node>-<start of the process>-<sequence>`, so that two nodes, or one that was restarted, never make
- * the same, and those of one process sort in the order in which they were made.
+ * Ids of samples: `<process><sequence>`, so that two processes never make the same, and those of one sort in the order in
+ * which they were made. Short, for each is in every index row of its sample.
  */
 export class SampleIds {
   #sequence = 0
-  readonly #prefix: string
-
-  constructor(node: string, startedAt: number) {
-    // A node's name is free text; what a store's key cannot hold is replaced.
-    const name = node.replace(/[^A-Za-z0-9.]/g, '.').slice(0, 64)
-    const chance = Math.floor(Math.random() * 36 ** 4)
-    this.#prefix = `${name}-${startedAt.toString(36)}${chance.toString(36).padStart(4, '0')}-`
-  }
+  // Two that drew the same must also count alike at the same instant in the same series to make the same id.
+  readonly #process = randomInt(36 ** PROCESS_LENGTH)
+    .toString(36)
+    .padStart(PROCESS_LENGTH, '0')
 
   next(): string {
-    return this.#prefix + (this.#sequence++).toString(36).padStart(8, '0')
+    const digits = (this.#sequence++).toString(36)
+    // A letter for their number, so that they sort without a width to outgrow.
+    return this.#process + String.fromCharCode(0x60 + digits.length) + digits
   }
 }

@@ -46,7 +46,6 @@ export async function makeWorld(): Promise<World> {
   }
   const engine = createEngine({
     store: await openEmbeddedStore({ directory, onFatal: fail }),
-    node: 'test',
   })
   const keepers = createKeepers({ pepper: 'a pepper for the tests, long enough', scrypt: CHEAP })
   const { generated } = await ensureSystemAccount(engine, keepers)

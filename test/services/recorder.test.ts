@@ -30,7 +30,7 @@ async function embeddedEngine(): Promise<RunningEngine> {
 }
 
 async function engineOver(store: Parameters<typeof createEngine>[0]['store']): Promise<RunningEngine> {
-  const engine = createEngine({ store, node: 'test' })
+  const engine = createEngine({ store })
   closers.push(() => engine.close())
   engine.layers.declare({ name: '*stats:', kind: 'series' })
   await engine.create(BUCKET)
@@ -40,7 +40,6 @@ async function engineOver(store: Parameters<typeof createEngine>[0]['store']): P
 function recorder(engine: RunningEngine, errors: unknown[], clock?: () => number): StatsRecorder {
   return new StatsRecorder({
     engine,
-    node: 'test',
     flushMs: 15_000,
     onBackgroundError: (error) => errors.push(error),
     ...(clock !== undefined && { clock }),

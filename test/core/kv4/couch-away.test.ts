@@ -21,12 +21,10 @@ describe('a CouchDB that is away', () => {
     proxy = await FaultProxy.start(server.url)
     engine = createEngine({
       store: await openCouchStore({ url: proxy.url, node: 'a' }),
-      node: 'a',
       graceMs: 1_500,
     })
     other = createEngine({
       store: await openCouchStore({ url: server.url, node: 'b' }),
-      node: 'b',
       clock: clock.now,
     })
     await engine.create(name)

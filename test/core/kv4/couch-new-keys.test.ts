@@ -29,10 +29,9 @@ describe.each(TARGETS)('writes to keys that are not known, on %s', (_name, start
     // A sweep would look for itself.
     engine = createEngine({
       store: await openCouchStore({ url: proxy.url, node: 'a' }),
-      node: 'a',
       sweepMs: 0,
     })
-    other = createEngine({ store: await openCouchStore({ url: target.url, node: 'b' }), node: 'b' })
+    other = createEngine({ store: await openCouchStore({ url: target.url, node: 'b' }) })
     engine.layers.declare({ name: KEPT, kind: 'versioned', retention: { versions: 3 } })
     await engine.create(name)
     bucket = engine.bucket(name)

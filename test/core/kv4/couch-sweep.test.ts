@@ -22,13 +22,11 @@ describe.each(TARGETS)('a sweep, on %s', (_name, start) => {
     proxy = await FaultProxy.start(target.url)
     engine = createEngine({
       store: await openCouchStore({ url: proxy.url, node: 'a' }),
-      node: 'a',
       clock: clock.now,
       sweepMs: 0,
     })
     other = createEngine({
       store: await openCouchStore({ url: target.url, node: 'b' }),
-      node: 'b',
       clock: () => clock.now() - BEHIND_MS,
       sweepMs: 0,
     })

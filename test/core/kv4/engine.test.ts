@@ -38,7 +38,6 @@ describe('the engine of many buckets', () => {
     errors.length = 0
     engine = createEngine({
       store: watched(store),
-      node: 'a',
       clock: clock.now,
       sweepMs: 0,
       maxOpenBuckets: 2,

@@ -39,7 +39,6 @@ describe('sums that were read before', () => {
           return rows
         },
       })),
-      node: 'a',
       sweepMs: 0,
     })
     engine.layers.declare({ name: SERIES, kind: 'series' })

@@ -23,7 +23,7 @@ beforeEach(async () => {
       throw error
     },
   })
-  engine = createEngine({ store, node: 'test', clock: () => now, sweepMs: 0 })
+  engine = createEngine({ store, clock: () => now, sweepMs: 0 })
   for (const layer of LEASE_LAYERS) engine.layers.declare(layer)
   await engine.create(BucketName.of('farm'))
   bucket = engine.bucket(BucketName.of('farm'))

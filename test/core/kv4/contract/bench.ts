@@ -38,14 +38,13 @@ export class EngineBench {
   constructor(readonly factory: EngineFactory) {}
 
   async start(): Promise<void> {
-    this.#engine = this.make(await this.factory.make(), 'node-a')
-    if (this.factory.another) this.#other = this.make(await this.factory.another(), 'node-b')
+    this.#engine = this.make(await this.factory.make())
+    if (this.factory.another) this.#other = this.make(await this.factory.another())
   }
 
-  make(store: Store, node: string): RunningEngine {
+  make(store: Store): RunningEngine {
     const engine = createEngine({
       store,
-      node,
       clock: this.clock.now,
       sweepMs: 0,
       onBackgroundError: (error) => this.backgroundErrors.push(error),
