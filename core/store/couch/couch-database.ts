@@ -29,6 +29,7 @@ export type ViewKey = readonly (string | number)[]
 export interface ViewQuery {
   readonly startkey: ViewKey
   readonly endkey: ViewKey
+  readonly descending?: true
   readonly limit?: number
   readonly reduce: boolean
   readonly group_level?: number
