@@ -12,7 +12,8 @@ import { createHash } from 'node:crypto'
  *     What lapses, soonest first.
  *
  * series, under `_stats`:
- *   [m, layer, y, mo, d, h, mi], [p, layer, path, y, …], [k, layer, path, key, y, …]
+ *   [m!<layer>, y, mo, d, h, mi], [p!<layer>!<path>, y, …], [k!<layer>!<path>!<key>, y, …] (SeriesKey)
+ *     One text, for the shorter its rows, the flatter the index, and the cheaper a sum (decision 33).
  *     `sumsqr` is above 0 exactly where a sample is still there, and 0 where only a minute of pruned ones is (`r!`).
  *     Sums beyond what a float holds would break the whole view, so samples are cut at ±1e280
  *     and their sums at ±1e300.
@@ -54,10 +55,27 @@ const SERIES_MAP = `function (doc) {
     stats = { sum: cut(value.sum), min: cut(value.min), max: cut(value.max), count: cut(value.count), sumsqr: 1 }
   else stats = { sum: 0, min: 0, max: 0, count: 1, sumsqr: 1 }
   if (kind === 'r') stats.sumsqr = 0
-  emit(['m', id[1]].concat(period), stats)
-  emit(['p', id[1], id[2]].concat(period), stats)
-  emit(['k', id[1], id[2], id[3]].concat(period), stats)
+  emit(['m!' + id[1]].concat(period), stats)
+  emit(['p!' + id[1] + '!' + id[2]].concat(period), stats)
+  emit(['k!' + id[1] + '!' + id[2] + '!' + id[3]].concat(period), stats)
 }`
+
+/** What the rows of the view `series` are grouped by, from components. */
+export const SeriesKey = {
+  layer(layer: string): string {
+    return 'm!' + layer
+  },
+  path(layer: string, path: string): string {
+    return 'p!' + layer + '!' + path
+  },
+  key(layer: string, path: string, key: string): string {
+    return 'k!' + layer + '!' + path + '!' + key
+  },
+  /** The component that comes last. */
+  last(seriesKey: string): string {
+    return seriesKey.slice(seriesKey.lastIndexOf('!') + 1)
+  },
+}
 
 // Of each view: CouchDB ignores the design document's own.
 const OPTIONS = { collation: 'raw' } as const

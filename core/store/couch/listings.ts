@@ -5,6 +5,7 @@ import { Path } from '../../kv4/path'
 import type { Expiring, KeyRow, Page } from '../store'
 import { Component } from './component'
 import type { CouchDatabase, ViewKey, ViewRow } from './couch-database'
+import { SeriesKey } from './design-document'
 
 type Kind = 'versioned' | 'series' | 'current'
 /** What `_stats` answers; see design-document.ts about `sumsqr`. */
@@ -20,6 +21,9 @@ const LETTER = { versioned: 'v', current: 'c' } as const
 const { last: LAST } = Component
 const MOST_ROWS = 1000
 
+/** A path's component, with LAST: behind that path. */
+type Start = readonly [string, ...(typeof LAST)[]]
+
 /** Rows beyond what is wanted: keys with several rows and paths without live keys take some. */
 function chunk(wanted: number): number {
   return Math.min(MOST_ROWS, wanted + (wanted >> 2) + 10)
@@ -34,17 +38,17 @@ export class Listings {
   constructor(private readonly database: CouchDatabase) {}
 
   async keys({ layer, path }: Place, kind: Kind, { after, limit }: Page<Key>): Promise<readonly KeyRow[]> {
-    const place = [Component.of(layer), Component.ofPath(path)]
-    const from = after === undefined ? [] : [Component.of(after), LAST]
+    const place = [Component.of(layer), Component.ofPath(path)] as const
+    const from = after === undefined ? undefined : Component.of(after)
     return kind === 'series'
       ? this.#seriesKeys(place, from, limit)
       : this.#entryKeys([LETTER[kind], ...place], from, limit)
   }
 
   /** The first row of a key is its state; the others of it are stepped over. */
-  async #entryKeys(place: ViewKey, from: ViewKey, limit: number): Promise<readonly KeyRow[]> {
+  async #entryKeys(place: ViewKey, after: string | undefined, limit: number): Promise<readonly KeyRow[]> {
     const found: KeyRow[] = []
-    let startkey = [...place, ...from]
+    let startkey = after === undefined ? place : [...place, after, LAST]
     let last: string | undefined
     while (found.length < limit) {
       const asked = chunk(limit - found.length)
@@ -67,16 +71,22 @@ export class Listings {
     return found
   }
 
-  async #seriesKeys(place: ViewKey, from: ViewKey, limit: number): Promise<readonly KeyRow[]> {
+  async #seriesKeys(
+    [layer, path]: readonly [string, string],
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly KeyRow[]> {
     const found: KeyRow[] = []
-    let startkey = ['k', ...place, ...from]
+    const endkey = [SeriesKey.key(layer, path, LAST)]
+    let startkey: ViewKey =
+      after === undefined ? [SeriesKey.key(layer, path, '')] : [SeriesKey.key(layer, path, after), LAST]
     while (found.length < limit) {
       const asked = chunk(limit - found.length)
-      const query = { startkey, endkey: ['k', ...place, LAST], limit: asked, reduce: true, group_level: 4 }
+      const query = { startkey, endkey, limit: asked, reduce: true, group_level: 1 }
       const [rows] = await this.database.queryView<Stats>('series', [query])
       for (const row of rows!)
         if (hasSamples(row) && found.length < limit)
-          found.push({ key: Component.parse(row.key[3] as string) as Key, live: true })
+          found.push({ key: Component.parse(SeriesKey.last(row.key[0] as string)) as Key, live: true })
       if (rows!.length < asked) break
       startkey = [...rows!.at(-1)!.key, LAST]
     }
@@ -90,26 +100,25 @@ export class Listings {
     depth: number | undefined,
     { after, limit }: Page<Path>,
   ): Promise<readonly Path[]> {
-    const place = [kind === 'series' ? 'p' : LETTER[kind], Component.of(layer)]
     const deepest = depth === undefined ? Infinity : Path.depth(under) + depth
-    const endkey = [...place, Component.behindTree(under)]
+    const end = Component.behindTree(under)
     const top = Component.ofPath(under)
     const behind = after === undefined ? undefined : Component.ofPath(after)
-    let startkey = behind === undefined || behind < top ? [...place, top] : [...place, behind, LAST]
+    let start: Start = behind === undefined || behind < top ? [top] : [behind, LAST]
     const found: Path[] = []
-    while (found.length < limit && startkey[2]! < endkey[2]!) {
+    while (found.length < limit && start[0] < end) {
       const asked = chunk(limit - found.length)
-      const rows = await this.#groups(kind, { startkey, endkey, limit: asked, reduce: true, group_level: 3 })
+      const rows = await this.#paths(kind, Component.of(layer), start, end, asked)
       let path: Path | undefined
-      for (const { key, live } of rows) {
-        path = Component.parse(key[2] as string) as Path
+      for (const { component, live } of rows) {
+        path = Component.parse(component) as Path
         if (live && Path.depth(path) <= deepest && found.length < limit) found.push(path)
       }
       if (path === undefined || rows.length < asked) break
-      startkey =
+      start =
         Path.depth(path) <= deepest
-          ? [...place, Component.ofPath(path), LAST]
-          : [...place, Component.behindTree(Path.lineage(path)[deepest]!)]
+          ? [Component.ofPath(path), LAST]
+          : [Component.behindTree(Path.lineage(path)[deepest]!)]
     }
     return found
   }
@@ -121,13 +130,19 @@ export class Listings {
       reduce: true,
       group_level: 2,
     })
+    const ofSeries = {
+      startkey: [SeriesKey.layer('')],
+      endkey: [SeriesKey.layer(LAST)],
+      reduce: true,
+      group_level: 1,
+    }
     const [entries, series] = await Promise.all([
       this.database.queryView<number>('keys', [range('v'), range('c')]),
-      this.database.queryView<Stats>('series', [range('m')]),
+      this.database.queryView<Stats>('series', [ofSeries]),
     ])
     const layers = new Set<string>()
     for (const { key, value } of entries.flat()) if (value > 0) layers.add(key[1] as string)
-    for (const row of series.flat()) if (hasSamples(row)) layers.add(row.key[1] as string)
+    for (const row of series.flat()) if (hasSamples(row)) layers.add(SeriesKey.last(row.key[0] as string))
     return [...layers].sort().map((component) => Component.parse(component) as Layer)
   }
 
@@ -158,15 +173,28 @@ export class Listings {
     })
   }
 
-  async #groups(
+  async #paths(
     kind: Kind,
-    query: { startkey: ViewKey; endkey: ViewKey; limit: number; reduce: true; group_level: number },
-  ): Promise<readonly { readonly key: ViewKey; readonly live: boolean }[]> {
+    layer: string,
+    [first, ...behind]: Start,
+    end: string,
+    limit: number,
+  ): Promise<readonly { readonly component: string; readonly live: boolean }[]> {
     if (kind === 'series') {
-      const [rows] = await this.database.queryView<Stats>('series', [query])
-      return rows!.map((row) => ({ key: row.key, live: hasSamples(row) }))
+      const query = {
+        startkey: [SeriesKey.path(layer, first), ...behind],
+        endkey: [SeriesKey.path(layer, end)],
+        group_level: 1,
+      }
+      const [rows] = await this.database.queryView<Stats>('series', [{ ...query, limit, reduce: true }])
+      return rows!.map((row) => ({
+        component: SeriesKey.last(row.key[0] as string),
+        live: hasSamples(row),
+      }))
     }
-    const [rows] = await this.database.queryView<number>('keys', [query])
-    return rows!.map(({ key, value }) => ({ key, live: value > 0 }))
+    const place = [LETTER[kind], layer]
+    const query = { startkey: [...place, first, ...behind], endkey: [...place, end], group_level: 3 }
+    const [rows] = await this.database.queryView<number>('keys', [{ ...query, limit, reduce: true }])
+    return rows!.map(({ key, value }) => ({ component: key[2] as string, live: value > 0 }))
   }
 }

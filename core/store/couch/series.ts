@@ -3,6 +3,7 @@ import type { Sample } from '../../kv4/version'
 import { type AggregateQuery, type AggregateRow, LEVELS, type SampleRange } from '../store'
 import { Component } from './component'
 import type { CouchDatabase, DocsRow } from './couch-database'
+import { SeriesKey } from './design-document'
 import { type SampleDocument, sampleOf } from './documents'
 import { Ids } from './ids'
 import type { Stats } from './listings'
@@ -43,27 +44,27 @@ export class Series {
   }
 
   async aggregate({ layer, path, key, from, to, by }: AggregateQuery): Promise<readonly AggregateRow[]> {
-    const prefix =
-      path === undefined
-        ? ['m', Component.of(layer)]
-        : key === undefined
-          ? ['p', Component.of(layer), Component.ofPath(path)]
-          : ['k', Component.of(layer), Component.ofPath(path), Component.of(key)]
-    const depth = by === undefined ? 0 : LEVELS.indexOf(by) + 1
     if (comparePeriods(from, to) > 0) return []
+    const subject =
+      path === undefined
+        ? SeriesKey.layer(Component.of(layer))
+        : key === undefined
+          ? SeriesKey.path(Component.of(layer), Component.ofPath(path))
+          : SeriesKey.key(Component.of(layer), Component.ofPath(path), Component.of(key))
+    const depth = by === undefined ? 0 : LEVELS.indexOf(by) + 1
     const [rows] = await this.database.queryView<Stats>('series', [
       {
-        startkey: [...prefix, ...(to ?? []), Component.last],
-        endkey: [...prefix, ...(from ?? [])],
+        startkey: [subject, ...(to ?? []), Component.last],
+        endkey: [subject, ...(from ?? [])],
         // Forwards, CouchDB would read the way down to the end of each group twice (decision 33).
         descending: true,
         reduce: true,
-        group_level: prefix.length + depth,
+        group_level: 1 + depth,
       },
     ])
     return rows!
-      .map(({ key: row, value: { sum, min, max, count } }) => ({
-        period: row.slice(prefix.length) as number[],
+      .map(({ key: [, ...period], value: { sum, min, max, count } }) => ({
+        period: period as number[],
         sum,
         min,
         max,
