@@ -10,8 +10,13 @@ import { valueSize } from './value-size'
 /** What is known of an address: its latest version (a `delete` too), or that nothing was ever written there. */
 export interface Known {
   readonly version: Version | undefined
+}
+
+/** Changed in place: taking in another object costs node-cache several times a look-up. */
+interface Cached {
+  version: Version | undefined
   /** Bytes it counts for. */
-  readonly size: number
+  size: number
 }
 
 const ENTRY_OVERHEAD = 200
@@ -66,11 +71,7 @@ export class BucketCache {
   }
 
   get(id: string): Known | undefined {
-    const hit = this.#young.get<Known>(id)
-    if (hit !== undefined) return hit
-    const old = this.#old.get<Known>(id)
-    if (old !== undefined) this.#keep(id, old.version)
-    return old
+    return this.#cached(id)
   }
 
   /** Announces a read of the entry, which ends with `settle` or `abandon`. */
@@ -97,7 +98,7 @@ export class BucketCache {
     { keep, storeDecides }: { readonly keep: boolean; readonly storeDecides: boolean },
   ): Version | undefined {
     this.abandon(id, pending)
-    const known = this.get(id)
+    const known = this.#cached(id)
     const ahead = (known?.version?.n ?? 0) - (version?.n ?? 0)
     if (known !== undefined && ahead >= 0) {
       if (!storeDecides || pending.overtaken) return keep ? known.version : version
@@ -105,27 +106,26 @@ export class BucketCache {
       return version
     }
     // Known but older: newer knowledge always replaces older, even while the feed is silent.
-    if ((keep && !pending.overtaken) || known !== undefined) this.#keep(id, version)
+    if ((keep && !pending.overtaken) || known !== undefined) this.#keep(id, known, version)
     return version
   }
 
-  /** A write that this process was acknowledged. */
-  wrote(address: Address, version: Version, keep: boolean): void {
-    const id = addressId(address)
-    this.#overtake(id, address, version)
-    const known = this.get(id)
+  /** A write that this process was acknowledged. @param id the address's */
+  wrote(id: string, address: Address, version: Version, keep: boolean): void {
+    const known = this.#cached(id)
+    this.#overtake(id, address, known?.version, version)
     if (known?.version !== undefined && known.version.n > version.n) return
-    if (keep || known !== undefined) this.#keep(id, version)
+    if (keep || known !== undefined) this.#keep(id, known, version)
   }
 
   /** A change that the feed tells of. */
   heard(address: Address, version: Version, kind: 'versioned' | 'current'): void {
     const id = addressId(address)
-    const known = this.get(id)
+    const known = this.#cached(id)
     if (known?.version?.n === version.n && known.version.op === version.op) return
-    this.#overtake(id, address, version)
+    this.#overtake(id, address, known?.version, version)
     if (known === undefined) return
-    if ((known.version?.n ?? 0) < version.n) this.#keep(id, version)
+    if ((known.version?.n ?? 0) < version.n) this.#keep(id, known, version)
     // A current entry that was removed and made again by a node whose clock is behind: only the store knows.
     else if (kind === 'current') this.forget(id)
   }
@@ -179,12 +179,33 @@ export class BucketCache {
     this.sums.clear()
   }
 
-  #keep(id: string, version: Version | undefined): void {
+  /** In the young generation from now on. */
+  #cached(id: string): Cached | undefined {
+    const young = this.#young.get<Cached>(id)
+    if (young !== undefined) return young
+    const old = this.#old.get<Cached>(id)
+    if (old !== undefined) {
+      this.#young.set(id, old)
+      this.#grow(old.size)
+    }
+    return old
+  }
+
+  /** @param cached what is kept under that id */
+  #keep(id: string, cached: Cached | undefined, version: Version | undefined): void {
     const size = ENTRY_OVERHEAD + id.length * 2 + (version === undefined ? 0 : valueSize(version.v))
-    const grown = size - (this.#young.get<Known>(id)?.size ?? 0)
-    this.#young.set<Known>(id, { version, size })
-    this.#youngBytes += grown
-    this.budget.bytes += grown
+    const grown = size - (cached?.size ?? 0)
+    if (cached === undefined) this.#young.set<Cached>(id, { version, size })
+    else {
+      cached.version = version
+      cached.size = size
+    }
+    this.#grow(grown)
+  }
+
+  #grow(bytes: number): void {
+    this.#youngBytes += bytes
+    this.budget.bytes += bytes
     if (this.#youngBytes > this.generationBytes) this.#rotate()
   }
 
@@ -196,14 +217,13 @@ export class BucketCache {
     this.#youngBytes = 0
   }
 
-  #overtake(id: string, address: Address, version: Version): void {
+  #overtake(id: string, address: Address, before: Version | undefined, version: Version): void {
     const pending = this.#pendingReads.get(id)
     if (pending !== undefined) {
       pending.overtaken = true
       this.#pendingReads.delete(id)
     }
     // An update leaves listings of keys as they are, unless it changes when the key lapses.
-    const before = this.get(id)?.version
     if (version.op !== 'update' || before === undefined || before.exp !== version.exp) this.#touch(address)
   }
 

@@ -178,6 +178,7 @@ export class Committer {
 
   #takeBatch(): Queued[] {
     if (this.#queue.length === 1) return this.#queue.splice(0)
+    const { ordered } = this.features
     const batch: Queued[] = []
     const left: Queued[] = []
     const taken = new Set<string>()
@@ -186,9 +187,9 @@ export class Committer {
     for (; index < this.#queue.length; index++) {
       const queued = this.#queue[index]!
       if (batch.length >= MAX_BATCH || (batch.length > 0 && size + queued.size > MAX_BATCH_BYTES)) break
-      if (!this.features.ordered && queued.id !== '' && taken.has(queued.id)) left.push(queued)
+      if (!ordered && queued.id !== '' && taken.has(queued.id)) left.push(queued)
       else {
-        taken.add(queued.id)
+        if (!ordered) taken.add(queued.id)
         size += queued.size
         batch.push(queued)
       }
@@ -304,7 +305,7 @@ export class Committer {
       else if ('nothing' in plan) queued.resolve(undefined)
       else {
         if (plan.write.kind === 'series') this.cache.appended(plan.write.address, plan.write.sample.at)
-        else this.cache.wrote(plan.write.address, plan.write.version, this.keep())
+        else this.cache.wrote(queued.id, plan.write.address, plan.write.version, this.keep())
         queued.resolve(plan.version)
       }
     })
