@@ -55,9 +55,14 @@ class BasicAuthentication implements Authentication {
     this.#cache = new VerifyCache(engine, cache)
   }
 
-  async authenticate({ authorization }: CredentialHeaders, address: string | undefined): Promise<Principal> {
-    if (authorization === undefined) throw new Kv4Error('unauthorized')
+  authenticate({ authorization }: CredentialHeaders, address: string | undefined): Promise<Principal> {
+    if (authorization === undefined) return Promise.reject(new Kv4Error('unauthorized'))
     const digest = this.#cache.digest(authorization)
+    const known = this.#cache.peek(digest)
+    return known === undefined ? this.#identify(digest, authorization, address) : Promise.resolve(known)
+  }
+
+  async #identify(digest: string, authorization: string, address: string | undefined): Promise<Principal> {
     return (await this.#cache.get(digest)) ?? this.#verifyOnce(digest, authorization, address)
   }
 

@@ -52,6 +52,11 @@ export async function readGround(
   }
 }
 
+/** `at` tells an entry from one of the same number in a bucket that was made anew. */
+function isSame(present: Version | undefined, version: Version): boolean {
+  return present === version || (present?.n === version.n && present.at === version.at)
+}
+
 /**
  * Remembers which Authorization headers were verified, so that a request costs one hash and one cached read per ground
  * instead of the verification. Only successes are kept, under a digest keyed with a number that dies with the process.
@@ -85,6 +90,22 @@ export class VerifyCache {
     return hash('sha256', this.#key + header, 'base64')
   }
 
+  /** What most requests get, without a wait; undefined: ask `get`. */
+  peek(digest: string): Principal | undefined {
+    const cached = this.#entries.get(digest)
+    if (cached === undefined) return undefined
+    const now = Date.now()
+    const { until } = cached.verified
+    if ((until !== undefined && until <= now) || now - cached.confirmedAt >= this.#confirmEvery)
+      return undefined
+    for (const { bucket, address, version } of cached.verified.grounds) {
+      const present = this.#engine.bucket(bucket).peek(address)
+      if (present === undefined || !isSame(present.version, version)) return undefined
+    }
+    this.#use(digest, cached)
+    return cached.verified.principal
+  }
+
   /** undefined: not known, or no longer true. @throws store_unavailable */
   async get(digest: string): Promise<Principal | undefined> {
     const cached = this.#entries.get(digest)
@@ -101,9 +122,13 @@ export class VerifyCache {
       if (this.#entries.get(digest) === cached) this.#entries.delete(digest)
       return undefined
     }
+    this.#use(digest, cached)
+    return cached.verified.principal
+  }
+
+  #use(digest: string, cached: Cached): void {
     if (digest !== this.#newest && this.#entries.delete(digest))
       this.#entries.set((this.#newest = digest), cached)
-    return cached.verified.principal
   }
 
   set(digest: string, verified: Verified): void {
@@ -112,13 +137,10 @@ export class VerifyCache {
     if (this.#entries.size > this.#size) this.#entries.delete(this.#entries.keys().next().value!)
   }
 
-  // The one way that every request takes: no call here that is not needed.
   async #isUnchanged({ verified }: Cached): Promise<boolean> {
     try {
       for (const { bucket, address, version } of verified.grounds) {
-        const present = await this.#engine.bucket(bucket).get(address)
-        // `at` tells an entry from one of the same number in a bucket that was made anew.
-        if (present !== version && (present?.n !== version.n || present.at !== version.at)) return false
+        if (!isSame(await this.#engine.bucket(bucket).get(address), version)) return false
       }
       return true
     } catch (error) {

@@ -41,6 +41,12 @@ export interface ReadOptions {
   readonly consistent?: boolean
 }
 
+/** An answer of the cache. */
+export interface Peeked {
+  /** undefined: absent, deleted or lapsed. */
+  readonly version: Version | undefined
+}
+
 export interface Entry {
   readonly key: Key
   readonly version: Version
@@ -132,6 +138,8 @@ export interface Bucket {
 
   /** The live value now, or what was live at an instant (`at`, unix ms). undefined: absent, deleted or lapsed. */
   get(address: Address, options?: ReadOptions & { readonly at?: number }): Promise<Version | undefined>
+  /** What `get` would answer, where no store has to be asked for it; undefined: ask `get`. @throws wrong_layer_kind */
+  peek(address: Address): Peeked | undefined
   /** By secondary key. */
   find(place: Place, slot: Slot, value: string, options?: ReadOptions): Promise<Entry | undefined>
 
@@ -165,6 +173,8 @@ export interface Bucket {
     depth: number | undefined,
     page?: PageOptions<Path>,
   ): Promise<Listing<Path>>
+  /** The first page of all paths, where no store has to be asked for it; undefined: ask `paths`. */
+  peekPaths(layer: Layer): Listing<Path> | undefined
   layers(): Promise<readonly Layer[]>
 
   /** Newest first; survives deletion. `after`: versions below this n. */

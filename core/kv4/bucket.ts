@@ -10,6 +10,7 @@ import type {
   PageOptions,
   PathHistoryCursor,
   PathRow,
+  Peeked,
   PutOptions,
   ReadOptions,
   TimeRange,
@@ -20,14 +21,14 @@ import type {
   WriteOptions,
 } from './api'
 import type { BucketName } from './bucket-name'
-import { MAX_CACHED_ROWS, keysListing, pathsListing } from './cache'
+import { MAX_CACHED_ROWS, keysListing, pathsListing, pathsName } from './cache'
 import type { EntryWrite } from './committer'
 import { keyHistory, placeHistory, versionAsOf } from './history'
 import type { Key } from './key'
 import { Layer } from './layer'
 import type { LayerRegistry } from './layer-registry'
 import type { OpenBucket } from './open-bucket'
-import type { Path } from './path'
+import { Path } from './path'
 import { MarkedWrites } from './marked-writes'
 import { peekHead, readHead, readHeads } from './reader'
 import { findBySecondary, putOnHead, removeEntry } from './secondary'
@@ -39,6 +40,8 @@ const DEFAULT_LIMIT = 1_000
 const MAX_LIMIT = 10_000
 const REMOVE_AT_ONCE = 500
 const MAX_TTL_MS = 10 * 366 * 24 * 3600 * 1000
+const ABSENT: Peeked = { version: undefined }
+const ALL_PATHS = pathsName(Path.root, undefined, undefined, DEFAULT_LIMIT)
 
 /** What a bucket needs of the engine that it belongs to. */
 export interface BucketHost {
@@ -69,12 +72,11 @@ export class EngineBucket implements Bucket {
     address: Address,
     options?: ReadOptions & { readonly at?: number },
   ): Promise<Version | undefined> {
-    const kind = this.#entryKind(address.layer)
     if (options === undefined || (options.consistent !== true && options.at === undefined)) {
-      const open = this.host.peek(this.name)
-      const known = open && peekHead(open, addressId(address))
-      if (known !== undefined) return this.#live(known.version)
+      const known = this.peek(address)
+      if (known !== undefined) return known.version
     }
+    const kind = this.#entryKind(address.layer)
     return this.#with(async (open) => {
       const head = await readHead(open, address, kind, options?.consistent ?? false)
       const instant = options?.at
@@ -83,6 +85,13 @@ export class EngineBucket implements Bucket {
       const version = await versionAsOf(open.store, address, head, instant)
       return isLive(version, instant) ? version : undefined
     })
+  }
+
+  peek(address: Address): Peeked | undefined {
+    this.#entryKind(address.layer)
+    const open = this.host.peek(this.name)
+    const known = open && peekHead(open, addressId(address))
+    return known === undefined || this.#live(known.version) !== undefined ? known : ABSENT
   }
 
   async find(place: Place, slot: Slot, value: string, options?: ReadOptions): Promise<Entry | undefined> {
@@ -212,8 +221,14 @@ export class EngineBucket implements Bucket {
         page.consistent || limit > MAX_CACHED_ROWS
           ? await read()
           : await open.cache.listing(layer, name, touches, () => open.fresh, read)
-      return rows.length <= limit ? { items: rows } : { items: rows.slice(0, limit), next: rows[limit - 1]! }
+      return pageOf(rows, limit)
     })
+  }
+
+  peekPaths(layer: Layer): Listing<Path> | undefined {
+    const open = this.host.peek(this.name)
+    const rows = open?.fresh === true ? open.cache.knownListing<Path>(layer, ALL_PATHS) : undefined
+    return rows && pageOf(rows, DEFAULT_LIMIT)
   }
 
   async layers(): Promise<readonly Layer[]> {
@@ -382,6 +397,11 @@ function entryWrite(
     keys: options.keys,
     ttl: options.ttl,
   }
+}
+
+/** @param rows one more than `limit` when there is a next page */
+function pageOf<Row>(rows: readonly Row[], limit: number): Listing<Row> {
+  return rows.length <= limit ? { items: rows } : { items: rows.slice(0, limit), next: rows[limit - 1]! }
 }
 
 function checkLimit(limit: number | undefined): number {

@@ -146,6 +146,10 @@ export class BucketCache {
     this.#old.del(id)
   }
 
+  knownListing<Row>(layer: Layer, name: string): readonly Row[] | undefined {
+    return this.#listings.get(layer)?.get(name)?.rows as readonly Row[] | undefined
+  }
+
   /** Rows of a listing, kept until a change that `touches` it. */
   async listing<Row>(
     layer: Layer,
@@ -154,8 +158,8 @@ export class BucketCache {
     keep: () => boolean,
     read: () => Promise<readonly Row[]>,
   ): Promise<readonly Row[]> {
-    const cached = keep() ? this.#listings.get(layer)?.get(name) : undefined
-    if (cached !== undefined) return cached.rows as readonly Row[]
+    const known = keep() ? this.knownListing<Row>(layer, name) : undefined
+    if (known !== undefined) return known
     const pending: PendingListing = { overtaken: false, touches }
     this.#pendingListings.add(pending)
     try {
@@ -264,9 +268,18 @@ export function pathsListing(
   limit: number,
 ) {
   return {
-    name: `paths\n${under}\n${depth ?? ''}\n${limit}\n${after ?? ''}`,
+    name: pathsName(under, depth, after, limit),
     touches: (changed: Place) => changed.layer === layer && Path.contains(under, changed.path),
   }
+}
+
+export function pathsName(
+  under: Path,
+  depth: number | undefined,
+  after: string | undefined,
+  limit: number,
+): string {
+  return `paths\n${under}\n${depth ?? ''}\n${limit}\n${after ?? ''}`
 }
 
 function newGeneration(): NodeCache {

@@ -222,6 +222,11 @@ describe('what was verified', () => {
         consistent.push(options?.consistent === true)
         return get(address, options)
       }
+      const peek = real.peek.bind(real)
+      real.peek = (address) => {
+        consistent.push(false)
+        return peek(address)
+      }
       return real
     })
     expect(await tryLogin(authentication, 'elena', secrets.elena)).toBe(GOOD[0])

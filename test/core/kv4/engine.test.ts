@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { RunningEngine } from '../../../core'
-import { BucketName, Kv4Error, createEngine } from '../../../core'
+import { BucketName, Kv4Error, Path, createEngine } from '../../../core'
 import type { EmbeddedStore } from '../../../core/store/embedded/embedded-store'
 import { openEmbeddedStore } from '../../../core/store/embedded'
 import type { BucketStore, Store } from '../../../core/store/store'
@@ -147,5 +147,38 @@ describe('the engine of many buckets', () => {
     })
     expect((await bucket.keys(place, { limit: 2, after: page.next! })).items).toEqual(['k2998', 'k2999'])
     expect(listed).toBeLessThan(50)
+  })
+
+  test('what is peeked at is what would be read, or not known', async () => {
+    await engine.create(named('p'))
+    const bucket = engine.bucket(named('p'))
+    const address = at('/a', 'k')
+    expect(bucket.peek(address)).toBeUndefined()
+    await bucket.get(address)
+    expect(bucket.peek(address)).toEqual({ version: undefined })
+    const written = await bucket.put(address, 1, { by, ttl: 1_000 })
+    expect(bucket.peek(address)?.version).toBe(written)
+    clock.forward(1_000)
+    expect(bucket.peek(address)).toEqual({ version: undefined })
+    const again = await bucket.put(address, 2, { by })
+    expect(bucket.peek(address)?.version).toBe(again)
+    await bucket.remove(address, { by })
+    expect(bucket.peek(address)).toEqual({ version: undefined })
+  })
+
+  test('the paths that are peeked at follow what is written', async () => {
+    await engine.create(named('q'))
+    const bucket = engine.bucket(named('q'))
+    const { layer } = at('/a', 'k')
+    const all = () => bucket.paths(layer, Path.root, undefined)
+    expect(bucket.peekPaths(layer)).toBeUndefined()
+    expect(await all()).toEqual({ items: [] })
+    expect(bucket.peekPaths(layer)).toEqual({ items: [] })
+    await bucket.put(at('/a', 'k'), 1, { by })
+    expect(bucket.peekPaths(layer)).toBeUndefined()
+    await all()
+    expect(bucket.peekPaths(layer)).toEqual({ items: ['/a'] })
+    await bucket.remove(at('/a', 'k'), { by })
+    expect(bucket.peekPaths(layer)).toBeUndefined()
   })
 })
