@@ -1,6 +1,6 @@
 import { VersionTag, type Version } from '../core'
 import { Reply } from './module'
-import { withVer } from './ver'
+import { verText, withVer } from './ver'
 
 // A longer text is not kept beside the value, which would double what a cached entry takes.
 const MAX_TEXT = 64 * 1024
@@ -15,9 +15,17 @@ const replies = new WeakMap<Version, Reply>()
 export function entryReply(version: Version): Reply {
   const known = replies.get(version)
   if (known !== undefined) return known
-  const value = withVer(version)
-  const text = JSON.stringify(value)
-  const reply = new Reply(value, { tag: VersionTag.of(version), text })
+  const text = verText(version)
+  const reply = new Reply(() => withVer(version), { tag: VersionTag.of(version), text })
   if (text.length <= MAX_TEXT) replies.set(version, reply)
   return reply
+}
+
+/** The answer to a write of one entry. */
+export function writtenReply(version: Version): Reply {
+  return new Reply(() => withVer(version), {
+    tag: VersionTag.of(version),
+    text: verText(version),
+    created: version.op === 'create',
+  })
 }

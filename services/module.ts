@@ -138,7 +138,8 @@ export interface EventSource extends AsyncIterable<StreamEvent> {
 /** An answer that carries more than a value. */
 export class Reply {
   constructor(
-    readonly value: Json,
+    /** A function: where `text` says it already, so that few will ask for it. */
+    private readonly source: Json | (() => Json),
     readonly more: {
       /** Version tag for the ETag header. */
       readonly tag?: string
@@ -155,6 +156,10 @@ export class Reply {
       readonly stream?: EventSource
     } = {},
   ) {}
+
+  get value(): Json {
+    return typeof this.source === 'function' ? this.source() : this.source
+  }
 }
 
 /** What the composition root hands to a service's factory. */

@@ -11,6 +11,15 @@ export function withVer(version: Pick<Version, 'n' | 'v'>): Json {
   return isJsonObject(version.v) ? { ...version.v, [VER]: VersionTag.of(version) } : version.v
 }
 
+/** `withVer` as JSON. The member is put into the text: into a copy of the object costs as much again. */
+export function verText(version: Pick<Version, 'n' | 'v'>): string {
+  const { v } = version
+  if (!isJsonObject(v) || Object.hasOwn(v, VER)) return JSON.stringify(withVer(version))
+  const text = JSON.stringify(v)
+  const member = `"${VER}":"${VersionTag.of(version)}"}`
+  return text === '{}' ? '{' + member : text.slice(0, -1) + ',' + member
+}
+
 /** The value as it is stored, and what its `_ver_` said; null says nothing, as an object that was never read does. */
 export function splitVer(value: Json): { readonly value: Json; readonly ver?: Json } {
   if (!isJsonObject(value) || !Object.hasOwn(value, VER)) return { value }

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import type { Bans } from '../../auth'
-import { Kv4Error, VersionTag, isJsonObject, type Json, type JsonObject } from '../../core'
-import { Reply, route, type Route } from '../module'
+import { Kv4Error, isJsonObject, type Json, type JsonObject } from '../../core'
+import { writtenReply } from '../entry-reply'
+import { route, type Route } from '../module'
 import { timeToLive } from '../time-to-live'
-import { splitVer, withVer } from '../ver'
+import { splitVer } from '../ver'
 
 // Shapes are checked below, where each has a code of its own.
 const Body = z
@@ -41,7 +42,7 @@ export function write(method: 'PUT' | 'POST', bans: Bans): Route {
         by: principal.login,
         ...(ttl !== undefined && { ttl }),
       })
-      return new Reply(withVer(version), { tag: VersionTag.of(version), created: version.op === 'create' })
+      return writtenReply(version)
     },
   })
 }

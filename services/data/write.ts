@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { VersionTag } from '../../core'
-import { Reply, route, type Route } from '../module'
-import { splitVer, withVer } from '../ver'
 import { writeCondition, writeUnder } from '../condition'
+import { writtenReply } from '../entry-reply'
+import { route, type Route } from '../module'
+import { splitVer } from '../ver'
 import { EntryBody, newEntry } from './entry-body'
 import { dataLayer } from './layer'
 
@@ -32,7 +32,7 @@ export function write(method: 'PUT' | 'POST', requireVer: boolean): Route {
           }),
         async () => (await bucket.get(address, { consistent: true })) === undefined,
       )
-      return new Reply(withVer(version), { tag: VersionTag.of(version), created: version.op === 'create' })
+      return writtenReply(version)
     },
   })
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { Kv4Error, VersionTag } from '../../../core'
 import type { Address, Json, Version } from '../../../core'
 import { headerCondition, writeCondition, writeUnder } from '../../condition'
+import { writtenReply } from '../../entry-reply'
 import { Reply, type ServiceRequest } from '../../module'
 import { VALUES_LIMIT, NAMES_LIMIT, pageOptions, PAGING } from '../../paging'
 import { Flag } from '../../parameters'
@@ -69,7 +70,7 @@ export async function write(
       }),
     async () => (await bucket.get(address, { consistent: true })) === undefined,
   )
-  return new Reply(withVer(version), { tag: VersionTag.of(version), created: version.op === 'create' })
+  return writtenReply(version)
 }
 
 /** @throws not_found, precondition_failed, version_conflict */

@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { Instant, Key, Kv4Error, VersionTag, valueSize, type Json } from '../../../core'
+import { Instant, Key, Kv4Error, valueSize, type Json } from '../../../core'
 import { boundedListing } from '../../bounded-listing'
 import { headerCondition, writeCondition } from '../../condition'
-import { entryReply } from '../../entry-reply'
+import { entryReply, writtenReply } from '../../entry-reply'
 import { Reply, route, type Route } from '../../module'
 import { NAMES_LIMIT, PAGING, VALUES_LIMIT, pageOptions } from '../../paging'
 import { Flag } from '../../parameters'
@@ -83,7 +83,7 @@ export function schemas(all: Schemas, requireVer: boolean): readonly Route[] {
           by: principal.login,
           condition: writeCondition(request, ver, requireVer),
         })
-        return new Reply(withVer(version), { tag: VersionTag.of(version), created: version.op === 'create' })
+        return writtenReply(version)
       },
     }),
     route({

@@ -1,8 +1,9 @@
-import { VersionTag, type JsonObject } from '../../../core'
+import { type JsonObject } from '../../../core'
 import { writeCondition } from '../../condition'
-import { Reply, route, type Route } from '../../module'
+import { writtenReply } from '../../entry-reply'
+import { route, type Route } from '../../module'
 import { timeToLive } from '../../time-to-live'
-import { splitVer, withVer } from '../../ver'
+import { splitVer } from '../../ver'
 import { SESSIONS, sessionPath } from '../places'
 import type { Sessions } from '../sessions'
 import { DocumentBody, sentDocument } from './document-body'
@@ -56,7 +57,7 @@ function write(
         value as JsonObject,
         { by: principal.login, ttl, condition: writeCondition(request, ver, requireVer) },
       )
-      return new Reply(withVer(version), { tag: VersionTag.of(version), created: version.op === 'create' })
+      return writtenReply(version)
     },
   })
 }
