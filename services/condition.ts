@@ -58,16 +58,25 @@ export function writeCondition(headers: Headers, ver: Json | undefined, requireV
  * @param isAbsent asked past the cache
  * @throws what `failure` says; what `write` throws
  */
-export async function writeUnder<Written>(
-  { expect, failure, orAbsent }: Condition,
+export function writeUnder<Written>(
+  condition: Condition,
+  write: (expect: Expectation | undefined) => Promise<Written>,
+  isAbsent: () => Promise<boolean>,
+): Promise<Written> {
+  const { expect } = condition
+  return expect === undefined ? write(expect) : writeExpecting(expect, condition, write, isAbsent)
+}
+
+async function writeExpecting<Written>(
+  expect: Expectation,
+  { failure, orAbsent }: Condition,
   write: (expect: Expectation | undefined) => Promise<Written>,
   isAbsent: () => Promise<boolean>,
 ): Promise<Written> {
   try {
     return await write(expect)
   } catch (error) {
-    if (expect === undefined || !isKv4Error(error, 'version_conflict') || error.fields.reason !== undefined)
-      throw error
+    if (!isKv4Error(error, 'version_conflict') || error.fields.reason !== undefined) throw error
     if (!orAbsent || !(await isAbsent())) throw new Kv4Error(failure, { cause: error })
   }
   return writeUnder({ expect: 'absent', failure, orAbsent: false }, write, isAbsent)

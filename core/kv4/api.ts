@@ -14,14 +14,14 @@ export type Expectation = 'absent' | 'present' | { readonly n: number }
 export interface WriteOptions {
   /** The login that is recorded. */
   readonly by: string
-  readonly expect?: Expectation
+  readonly expect?: Expectation | undefined
 }
 
 export interface PutOptions extends WriteOptions {
   /** Replaces all secondary keys of the entry; absent: those that it has stay. */
-  readonly keys?: SecondaryKeys
+  readonly keys?: SecondaryKeys | undefined
   /** Milliseconds until the entry lapses. Absent: never. */
-  readonly ttl?: number
+  readonly ttl?: number | undefined
 }
 
 /** What makes the writes of a request known, so that carrying it out again finds them instead of writing anew. */

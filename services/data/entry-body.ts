@@ -23,9 +23,9 @@ export type EntryBody = z.output<typeof EntryBody>
 export interface NewEntry {
   readonly key: Key
   readonly value: Json
-  readonly keys?: SecondaryKeys
+  readonly keys: SecondaryKeys | undefined
   /** Milliseconds. */
-  readonly ttl?: number
+  readonly ttl: number | undefined
 }
 
 /**
@@ -39,18 +39,16 @@ export function newEntry(body: EntryBody, query: { readonly ttl?: string | undef
   if (typeof body.k !== 'string') throw new Kv4Error('bad_key', { fields: { reason: 'not a string' } })
   const key = Key.parse(body.k)
   if (body.v === undefined) throw new Kv4Error('value_missing')
-  const keys = secondaryKeys(body)
-  const ttl = timeToLive(body.ttl, query.ttl)
   return {
     key,
     value: body.v as Json,
-    ...(keys !== undefined && { keys }),
-    ...(ttl !== undefined && { ttl }),
+    keys: secondaryKeys(body),
+    ttl: timeToLive(body.ttl, query.ttl),
   }
 }
 
 function secondaryKeys(body: NonNullable<EntryBody>): SecondaryKeys | undefined {
-  if (SLOTS.every((slot) => body[slot] === undefined)) return undefined
+  if (body.k2 === undefined && body.k3 === undefined && body.k4 === undefined) return undefined
   const keys: { -readonly [slot in keyof SecondaryKeys]: SecondaryKeys[slot] } = {}
   for (const slot of SLOTS) {
     const text = body[slot]

@@ -18,18 +18,13 @@ export function write(method: 'PUT' | 'POST', requireVer: boolean): Route {
     input: { query: Query, body: EntryBody },
     async run(request) {
       const { bucket, path, principal, query } = request
-      const { key, value: sent, ...options } = newEntry(request.body, query)
+      const { key, value: sent, keys, ttl } = newEntry(request.body, query)
       const { value, ver } = splitVer(sent)
       const condition = writeCondition(request, ver, requireVer)
       const address = { layer: dataLayer(query.l, principal), path, key }
       const version = await writeUnder(
         condition,
-        (expect) =>
-          bucket.put(address, value, {
-            ...options,
-            by: principal.login,
-            ...(expect !== undefined && { expect }),
-          }),
+        (expect) => bucket.put(address, value, { by: principal.login, expect, keys, ttl }),
         async () => (await bucket.get(address, { consistent: true })) === undefined,
       )
       return writtenReply(version)
