@@ -121,7 +121,7 @@ export function createHttp({
       requestId: request.exchange.id,
       crossOrigin: request.headers.origin !== undefined,
       last: draining || leavesBody(request),
-      ...(headers === undefined ? {} : { headers }),
+      headers,
     })
   }
 
@@ -267,14 +267,13 @@ export function createHttp({
       sendStream(request, response, stream, asked)
       return
     }
-    const known = request.headers['if-none-match']
     const headers = tag === undefined ? undefined : ['ETag', formatEntityTag(tag)]
     if (
       rest &&
       tag !== undefined &&
-      known !== undefined &&
       request.exchange.call?.route.method === 'GET' &&
-      isKnown(known, tag)
+      request.headers['if-none-match'] !== undefined &&
+      isKnown(request.headers['if-none-match'], tag)
     )
       send(request, response, 304, '', headers)
     else send(request, response, rest && created === true ? 201 : 200, okText(result), headers)

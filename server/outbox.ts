@@ -5,6 +5,7 @@ interface Answer {
   readonly status: number
   readonly headers: readonly string[]
   readonly body: string | Buffer | undefined
+  readonly encoding: BufferEncoding
 }
 
 /**
@@ -21,25 +22,27 @@ export class Outbox {
   /**
    * Sends a whole answer. Of two for one response the first is sent, and none to somebody who has gone.
    * @param headers name, value, name, value …
+   * @param encoding of a text, and of the headers that node sends with it
    */
   add(
     response: ServerResponse,
     status: number,
     headers: readonly string[],
     body: string | Buffer | undefined,
+    encoding: BufferEncoding = 'utf8',
   ): void {
-    if (this.#ready.push({ response, status, headers, body }) === 1) setImmediate(this.#sendAll)
+    if (this.#ready.push({ response, status, headers, body, encoding }) === 1) setImmediate(this.#sendAll)
   }
 
   readonly #sendAll = (): void => {
     const ready = this.#ready
     this.#ready = []
-    for (const { response, status, headers, body } of ready) {
+    for (const { response, status, headers, body, encoding } of ready) {
       if (response.headersSent || response.destroyed) continue
       try {
         // Node copies the list before it changes anything.
         response.writeHead(status, headers as string[])
-        response.end(body)
+        response.end(body, encoding)
       } catch (error) {
         response.destroy()
         this.onError(error)

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { Kv4Error } from '../core'
 import type { Json } from '../core'
 import { parseStrictJson } from './strict-json'
@@ -16,16 +16,16 @@ const EMPTY = Object.freeze({})
  */
 export async function readRequestBody(request: IncomingMessage, response: ServerResponse): Promise<Json> {
   const { headers } = request
-  const declared = headers['content-length']
-  if (declared === '0' || (declared === undefined && headers['transfer-encoding'] === undefined)) return EMPTY
-  if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES)
+  const declared = declaredLength(headers)
+  if (declared === 0 || (declared === undefined && headers['transfer-encoding'] === undefined)) return EMPTY
+  if (declared !== undefined && declared > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES)
   if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity')
     throw new Kv4Error('unsupported_media_type', { fields: { reason: 'a compressed body' } })
   const type = headers['content-type']
   if (declared !== undefined && !isJson(type)) throw notJson()
   if (headers.expect !== undefined) response.writeContinue()
 
-  const bytes = await collect(request, declared === undefined ? undefined : Number(declared), MAX_BODY_BYTES)
+  const bytes = await collect(request, declared, MAX_BODY_BYTES)
   if (bytes.length === 0) return EMPTY
   if (!isJson(type)) throw notJson()
   return parseStrictJson(bytes) ?? EMPTY
@@ -41,22 +41,28 @@ export async function readRawBody(
   limit: number,
 ): Promise<Buffer> {
   const { headers } = request
-  const declared = headers['content-length']
-  if (declared === '0' || (declared === undefined && headers['transfer-encoding'] === undefined))
+  const declared = declaredLength(headers)
+  if (declared === 0 || (declared === undefined && headers['transfer-encoding'] === undefined))
     return Buffer.alloc(0)
-  if (declared !== undefined && Number(declared) > limit) throw tooLarge(limit)
+  if (declared !== undefined && declared > limit) throw tooLarge(limit)
   if (headers.expect !== undefined) response.writeContinue()
-  return collect(request, declared === undefined ? undefined : Number(declared), limit)
+  return collect(request, declared, limit)
+}
+
+function declaredLength(headers: IncomingHttpHeaders): number | undefined {
+  const text = headers['content-length']
+  return text === undefined ? undefined : Number(text)
 }
 
 /**
  * More of a body is to come than may be read: the answer has to end the connection, as node would read on for as long as
  * somebody sends.
  */
-export function leavesBody({ complete, headers }: IncomingMessage, limit = MAX_BODY_BYTES): boolean {
-  if (complete) return false
-  const declared = headers['content-length']
-  return declared === undefined ? headers['transfer-encoding'] !== undefined : Number(declared) > limit
+export function leavesBody(request: IncomingMessage, limit = MAX_BODY_BYTES): boolean {
+  if (request.complete) return false
+  const { headers } = request
+  const declared = declaredLength(headers)
+  return declared === undefined ? headers['transfer-encoding'] !== undefined : declared > limit
 }
 
 function isJson(type: string | undefined): boolean {
@@ -75,6 +81,7 @@ function collect(request: IncomingMessage, declared: number | undefined, limit: 
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] | undefined
     let size = 0
+    let whole = false
     request.on('data', (chunk: Buffer) => {
       size += chunk.length
       // The declared length is the parser's business; without one this is the only limit.
@@ -85,12 +92,16 @@ function collect(request: IncomingMessage, declared: number | undefined, limit: 
       }
       // Most bodies arrive whole: they need neither a copy nor the wait for the end.
       if (chunks === undefined && size === declared) {
+        whole = true
         resolve(chunk)
         return
       }
       ;(chunks ??= []).push(chunk)
     })
-    request.on('end', () => resolve(chunks === undefined ? Buffer.alloc(0) : Buffer.concat(chunks, size)))
+    request.on('end', () => {
+      // To resolve once more is not free: V8 tells node of it.
+      if (!whole) resolve(chunks === undefined ? Buffer.alloc(0) : Buffer.concat(chunks, size))
+    })
     // Of a request from outside every error is the connection's; one that breaks half-way always has it.
     request.on('error', (cause) => reject(new CallerGone(cause)))
   })

@@ -39,21 +39,42 @@ export function parseRequestTarget(target: string): RequestTarget {
   if (target.charCodeAt(0) !== 0x2f) throw refusal('the target is not a path')
   if (target.includes('#')) throw refusal('a fragment in the target')
   const mark = target.indexOf('?')
-  const end = mark === -1 ? target.length : mark
-
-  let start = 1
-  while (start < end && target.charCodeAt(start) === 0x2f) start++
-  let slash = target.indexOf('/', start)
-  if (slash === -1 || slash > end) slash = end
-  const rest = target.slice(slash, end)
-  if (rest.includes('%') && /%2f/i.test(rest))
-    throw new Kv4Error('bad_segment', { fields: { reason: 'an encoded slash' } })
-
+  const { prefix, path } = parsePlace(mark === -1 ? target : target.slice(0, mark))
   return {
-    prefix: decoded(target.slice(start, slash)),
-    path: Path.parse(decoded(rest)),
+    prefix,
+    path,
     query: mark === -1 || mark + 1 === target.length ? NO_QUERY : parseQuery(target.slice(mark + 1)),
   }
+}
+
+type RequestPlace = Pick<RequestTarget, 'prefix' | 'path'>
+
+/** By how they were sent: callers ask for few places again and again. */
+const places = new Map<string, RequestPlace>()
+const MOST_PLACES = 1_000
+const MOST_LENGTH = 256
+
+function parsePlace(text: string): RequestPlace {
+  const known = places.get(text)
+  if (known !== undefined) return known
+  if (text.length > MOST_LENGTH) return readPlace(text)
+  // A copy: a piece of the target would keep the whole of it in memory, and what a query says may be secret.
+  const own = Buffer.from(text).toString()
+  const place = readPlace(own)
+  if (places.size >= MOST_PLACES) places.clear()
+  places.set(own, place)
+  return place
+}
+
+function readPlace(text: string): RequestPlace {
+  let start = 1
+  while (start < text.length && text.charCodeAt(start) === 0x2f) start++
+  let slash = text.indexOf('/', start)
+  if (slash === -1) slash = text.length
+  const rest = text.slice(slash)
+  if (rest.includes('%') && /%2f/i.test(rest))
+    throw new Kv4Error('bad_segment', { fields: { reason: 'an encoded slash' } })
+  return { prefix: decoded(text.slice(start, slash)), path: Path.parse(decoded(rest)) }
 }
 
 function parseQuery(text: string): Readonly<Record<string, string>> {
