@@ -107,7 +107,7 @@ export function bindMounts({
       bans,
       calls,
       remoteAddress: addressOf(request),
-      origin: originOf(request),
+      originOf,
       login: logins[mount.name],
     })
     try {
@@ -150,16 +150,15 @@ function answers(route: MountRoute, method: string): boolean {
 }
 
 async function answer(mount: Mount, request: BoundMountRequest): Promise<MountReply> {
-  let known = false
   for (const route of mount.routes) {
+    if (!answers(route, request.method)) continue
     const match = route.pattern.exec(request.rawPath)
     if (match === null) continue
-    known = true
-    if (!answers(route, request.method)) continue
     if (route.access !== 'public')
       permit(route.access, await request.login(() => route.at?.(match) ?? Path.root))
     return route.run(request, match)
   }
+  const known = mount.routes.some(({ pattern }) => pattern.test(request.rawPath))
   throw new Kv4Error(known ? 'method_not_allowed' : 'not_found')
 }
 
@@ -186,7 +185,8 @@ async function send(
   }: { readonly last: boolean; readonly streams: OpenStreams; readonly outbox: Outbox },
 ): Promise<void> {
   if (response.headersSent || response.destroyed) return
-  const all = headers.flat()
+  const all: string[] = []
+  for (const [name, value] of headers) all.push(name, value)
   if (last) all.push('Connection', 'close')
   if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) {
     if (!BODILESS.has(status))
@@ -210,7 +210,6 @@ class BoundMountRequest implements MountRequest {
   readonly rawQuery: string
   readonly headers: IncomingHttpHeaders
   readonly remoteAddress: string
-  readonly origin: string
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #mount: Mount
@@ -218,6 +217,7 @@ class BoundMountRequest implements MountRequest {
   readonly #authentication: Authentication
   readonly #bans: Pick<Bans, 'check'>
   readonly #calls: CallCount
+  readonly #originOf: MountOptions['originOf']
   readonly #login: MountLogin | undefined
   #counted = false
   #principal: Principal | undefined
@@ -228,9 +228,8 @@ class BoundMountRequest implements MountRequest {
     request: IncomingMessage,
     response: ServerResponse,
     mount: Mount,
-    platform: Pick<MountOptions, 'engine' | 'authentication' | 'bans' | 'calls'> & {
+    platform: Pick<MountOptions, 'engine' | 'authentication' | 'bans' | 'calls' | 'originOf'> & {
       readonly remoteAddress: string
-      readonly origin: string
       readonly login: MountLogin | undefined
     },
   ) {
@@ -241,7 +240,6 @@ class BoundMountRequest implements MountRequest {
     this.rawQuery = mark === -1 ? '' : target.slice(mark + 1)
     this.headers = request.headers
     this.remoteAddress = platform.remoteAddress
-    this.origin = platform.origin
     this.#request = request
     this.#response = response
     this.#mount = mount
@@ -249,6 +247,7 @@ class BoundMountRequest implements MountRequest {
     this.#authentication = platform.authentication
     this.#bans = platform.bans
     this.#calls = platform.calls
+    this.#originOf = platform.originOf
     this.#login = platform.login
   }
 
@@ -260,6 +259,10 @@ class BoundMountRequest implements MountRequest {
 
   get bucket(): Bucket {
     return this.bucketOf(this.principal)
+  }
+
+  get origin(): string {
+    return this.#originOf(this.#request)
   }
 
   get signal(): AbortSignal {

@@ -1,6 +1,6 @@
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import { BucketName, Key, Kv4Error, isJsonObject } from '../../core'
-import type { Bucket, Engine, Path } from '../../core'
+import type { Bucket, Engine, Path, Version } from '../../core'
 import { PLACES } from './places'
 
 export const RESOURCES = ['session', 'service', 'configuration_value'] as const
@@ -63,6 +63,22 @@ const PLACE_OF = {
   configuration_value: PLACES.configuration,
 } as const satisfies Record<Resource, { layer: unknown; path: Path }>
 
+/** Versions are immutable, and the cache hands out the same one until it is replaced. */
+const knownLimits = new WeakMap<Version, Limits>()
+
+function limitsOf(version: Version): Limits {
+  let limits = knownLimits.get(version)
+  if (limits === undefined) {
+    const changes = (isJsonObject(version.v) ? version.v : {}) as LimitChanges
+    limits = {
+      resource: { ...DEFAULT_LIMITS.resource, ...changes.resource },
+      rate: { ...DEFAULT_LIMITS.rate, ...changes.rate },
+    }
+    knownLimits.set(version, limits)
+  }
+  return limits
+}
+
 /** What an account may have, and how often it may ask. Limits lie in `$sys`; rates are counted per node. */
 export class Quotas {
   readonly #system: Bucket
@@ -79,11 +95,7 @@ export class Quotas {
 
   async limits(bucket: BucketName): Promise<Limits> {
     const version = await this.#system.get({ ...PLACES.limits, key: Key.parse(bucket) })
-    const changes = (isJsonObject(version?.v) ? version.v : {}) as LimitChanges
-    return {
-      resource: { ...DEFAULT_LIMITS.resource, ...changes.resource },
-      rate: { ...DEFAULT_LIMITS.rate, ...changes.rate },
-    }
+    return version === undefined ? DEFAULT_LIMITS : limitsOf(version)
   }
 
   /** Adds to what was set before. */

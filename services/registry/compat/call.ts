@@ -16,6 +16,7 @@ export interface Caller {
 }
 
 const INDENT = 4
+const UTF8 = new TextDecoder('utf-8', { fatal: true })
 const PROCESS = randomBytes(3).toString('base64url')
 let count = 0
 
@@ -81,7 +82,7 @@ export class Call {
   async body(): Promise<unknown> {
     const bytes = await this.request.body()
     try {
-      const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+      const text = UTF8.decode(bytes)
       return text.trim() === '' ? {} : JSON.parse(text)
     } catch (error) {
       throw badRequest(

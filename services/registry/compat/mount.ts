@@ -64,7 +64,7 @@ export function registryMount(context: ServiceContext): Mount {
     ...platformRoutes(registry),
   ]
   const routes = endpoints.map(({ method, path, at, summary, run }): MountRoute => {
-    const placeOf = typeof at === 'string' ? () => Path.parse(at) : at
+    const placeOf = placed(at)
     return {
       methods: [method],
       pattern: new RegExp(`^/v1\\.0(?:/(\\d+))?${path}$`),
@@ -96,6 +96,12 @@ export function registryMount(context: ServiceContext): Mount {
     ],
     refuse,
   }
+}
+
+function placed(at: Endpoint['at']): (match: readonly string[]) => Path {
+  if (typeof at !== 'string') return at
+  const path = Path.parse(at)
+  return () => path
 }
 
 function refuse(error: unknown, request: MountRequest): MountReply {
