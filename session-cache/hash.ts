@@ -4,10 +4,13 @@ const P3 = 0xc2b2ae3d
 const P4 = 0x27d4eb2f
 const P5 = 0x165667b1
 
+const SHORT = new Uint8Array(64)
+
 /** xxHash, 32 bits, of the UTF-8 bytes of a text: the hash that the original makes its tokens from. */
 export function xxhash32(text: string, seed = 0): number {
-  const data = Buffer.from(text, 'utf8')
-  const length = data.length
+  const short = keepShort(text)
+  const data = short ? SHORT : Buffer.from(text)
+  const length = short ? text.length : data.length
   let at = 0
   let h: number
   if (length >= 16) {
@@ -16,16 +19,15 @@ export function xxhash32(text: string, seed = 0): number {
     let c = seed | 0
     let d = (seed - P1) | 0
     for (; at <= length - 16; at += 16) {
-      a = round(a, data.readUInt32LE(at))
-      b = round(b, data.readUInt32LE(at + 4))
-      c = round(c, data.readUInt32LE(at + 8))
-      d = round(d, data.readUInt32LE(at + 12))
+      a = round(a, wordAt(data, at))
+      b = round(b, wordAt(data, at + 4))
+      c = round(c, wordAt(data, at + 8))
+      d = round(d, wordAt(data, at + 12))
     }
     h = (rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18)) | 0
   } else h = (seed + P5) | 0
   h = (h + length) | 0
-  for (; at <= length - 4; at += 4)
-    h = Math.imul(rotate((h + Math.imul(data.readUInt32LE(at), P3)) | 0, 17), P4)
+  for (; at <= length - 4; at += 4) h = Math.imul(rotate((h + Math.imul(wordAt(data, at), P3)) | 0, 17), P4)
   for (; at < length; at++) h = Math.imul(rotate((h + Math.imul(data[at]!, P5)) | 0, 11), P1)
   h = Math.imul(h ^ (h >>> 15), P2)
   h = Math.imul(h ^ (h >>> 13), P3)
@@ -36,6 +38,21 @@ export function xxhash32(text: string, seed = 0): number {
 export function tokenOf(key: string, slots: number, seed: number): string {
   const hash = xxhash32(key, seed)
   return `${hash % slots}-${hash}`
+}
+
+/** Keys are short and mostly ASCII: for those a Buffer would take longer than the hash. false: this one is not. */
+function keepShort(text: string): boolean {
+  if (text.length > SHORT.length) return false
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 127) return false
+    SHORT[i] = code
+  }
+  return true
+}
+
+function wordAt(data: Uint8Array, at: number): number {
+  return data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24)
 }
 
 function round(lane: number, word: number): number {
