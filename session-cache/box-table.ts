@@ -29,8 +29,6 @@ export interface BoxTable {
   readonly manager: LRUManager | CustomLruManager
   /** null: destroyed here; false: not here. */
   get(key: string): string | null | false | Promise<string | false>
-  /** Of a session that came without its key. */
-  getWithToken(key: string): string | false
   /** With what the other tiers need to know of it. */
   session(key: string): Promise<Session | undefined>
   set(key: string, value: unknown, life?: number): Promise<Session>
@@ -49,12 +47,8 @@ export class SharedBoxTable implements BoxTable {
   constructor(readonly manager: LRUManager) {}
 
   get(key: string): string | null | false {
-    const value = this.manager.table.get(key)
+    const value = this.manager.look(key)
     return value === undefined ? false : value
-  }
-
-  getWithToken(key: string): string | false {
-    return this.manager.table.get(this.manager.hash(key)) ?? false
   }
 
   async session(key: string): Promise<Session | undefined> {
@@ -96,11 +90,6 @@ export class CustomBoxTable implements BoxTable {
     private readonly slots: number,
     private readonly seed: number,
   ) {}
-
-  /** A table of the original's kind knows nothing but tokens. */
-  getWithToken(): false {
-    return false
-  }
 
   async get(key: string): Promise<string | false> {
     const value = await this.manager.get(key)

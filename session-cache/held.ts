@@ -14,9 +14,9 @@ export function heldSession(
   { slots, seed }: TokenShape,
   counts: 'as a use' | 'as no use',
 ): Session | undefined {
-  for (const name of new Set([key, hash ?? key, tokenOf(key, slots, seed)])) {
-    const session = table.session(name, counts)
-    if (session !== undefined) return { ...session, key }
-  }
-  return undefined
+  const session =
+    table.session(key, counts) ??
+    (hash === undefined ? undefined : table.session(hash, counts)) ??
+    table.session(tokenOf(key, slots, seed), counts)
+  return session === undefined || session.key === key ? session : { ...session, key }
 }

@@ -22,6 +22,7 @@ export class LRUManager {
   in_operation = true
   readonly #cache: CacheConfiguration
   readonly #evictors = new Set<Evictor>()
+  readonly #token = (key: string): string => this.hash(key)
   readonly #stats = { set: 0, out: 0 }
   #stopSweeper: () => void = () => undefined
   #schedule: NodeJS.Timeout | undefined
@@ -108,8 +109,12 @@ export class LRUManager {
 
   /** The text; objects come back as their JSON. false: not here. */
   async get(key: string): Promise<string | false> {
-    if (!isSessionKey(key)) return false
-    return this.table.get(key) ?? this.table.get(this.hash(key)) ?? false
+    return isSessionKey(key) ? (this.look(key) ?? false) : false
+  }
+
+  /** As `get`, at once, of a key that can be one. null: destroyed; undefined: not here. */
+  look(key: string): string | null | undefined {
+    return this.table.get(key, this.#token)
   }
 
   async get_with_token(token: string): Promise<string | false> {

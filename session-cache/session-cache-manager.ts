@@ -145,13 +145,11 @@ export class SessionCacheManager {
   }
 
   async #getBeyond(key: string, here = this.#box.get(key)): Promise<string | false> {
-    const value = await here
+    const value = here instanceof Promise ? await here : here
     if (value !== false) return value ?? false
     if (!isSessionKey(key)) return false
-    const byToken = this.#box.getWithToken(key)
-    if (byToken !== false) return byToken
     const found = await this.#find(key)
-    return found?.value ?? false
+    return found?.session.value ?? false
   }
 
   /**
@@ -288,7 +286,7 @@ export class SessionCacheManager {
   }
 
   /** Lookups of one key that come together are one, and so are those that come before it is kept here. */
-  #find(key: string): Promise<Session | undefined> {
+  #find(key: string): Promise<Found | undefined> {
     let asking = this.#asking.get(key)
     if (asking === undefined) {
       asking = this.#ask(key)
@@ -298,7 +296,7 @@ export class SessionCacheManager {
         () => this.#asking.delete(key),
       )
     }
-    return asking.then((found) => found?.session)
+    return asking
   }
 
   /** Whoever asked need not wait until it is in the table, and many go there together. */

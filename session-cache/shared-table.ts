@@ -155,23 +155,26 @@ export class SharedTable {
     return this.#tally().count
   }
 
-  /** The value; null: destroyed; undefined: not here, or its life is over. As the table was at most 1 ms ago. */
-  get(key: string): string | null | undefined {
+  /**
+   * The value; null: destroyed; undefined: not here, or its life is over. As the table was at most 1 ms ago. `otherName`:
+   * under which it may lie instead.
+   */
+  get(key: string, otherName?: (key: string) => string): string | null | undefined {
     const ms = Date.now()
     if (ms !== this.#lookedAt) this.#dropWhatChanged(ms)
-    const copy = this.#hot.get(key) ?? this.#load(key)
-    if (copy === undefined) return undefined
-    const now = this.#clock === Date.now ? ms : this.#clock()
-    if (copy.exp !== 0 && copy.exp <= now) return undefined
-    if (copy.value !== null && now - copy.used >= (this.#touchMs ?? this.#adapted)) this.#touch(key)
-    return copy.value
+    const value = this.#use(key, this.#hot.get(key) ?? this.#load(key, this.#readTwice(key)), ms)
+    if (value !== undefined || otherName === undefined) return value
+    const name = otherName(key)
+    // What the last look saw is new enough.
+    return this.#use(name, this.#hot.get(name) ?? this.#load(name, this.#read(name)), ms)
   }
 
-  /** The session with what the tiers need to know of it; by the same rules as `get`. */
+  /** The session with what the tiers need to know of it; as a use by the same rules as `get`, else as it is now. */
   session(key: string, counts: 'as a use' | 'as no use' = 'as no use'): Session | undefined {
-    if (counts === 'as a use') this.#dropWhatChanged(Date.now())
-    else this.#root.resetReadTxn()
-    const found = this.#read(key)
+    const ms = Date.now()
+    if (counts === 'as no use') this.#root.resetReadTxn()
+    else if (ms !== this.#lookedAt) this.#dropWhatChanged(ms)
+    const found = counts === 'as a use' ? this.#readTwice(key) : this.#read(key)
     const now = this.#clock()
     if (found === undefined || isOver(found.head, now)) return undefined
     if (
@@ -424,18 +427,30 @@ export class SharedTable {
     }
   }
 
-  /** The record, kept as a copy; of two looks the second one at what is newest. */
-  #load(key: string): HotCopy | undefined {
-    let found = this.#read(key)
-    if (found === undefined) {
-      this.#root.resetReadTxn()
-      found = this.#read(key)
-      if (found === undefined) return undefined
-    }
+  /** The value, and a note that it was used. */
+  #use(key: string, copy: HotCopy | undefined, ms: number): string | null | undefined {
+    if (copy === undefined) return undefined
+    const now = this.#clock === Date.now ? ms : this.#clock()
+    if (copy.exp !== 0 && copy.exp <= now) return undefined
+    if (copy.value !== null && now - copy.used >= (this.#touchMs ?? this.#adapted)) this.#touch(key)
+    return copy.value
+  }
+
+  /** The record as a copy that is kept. */
+  #load(key: string, found: Found | undefined): HotCopy | undefined {
+    if (found === undefined) return undefined
     const { head, value } = found
     const copy: HotCopy = { value: head.destroyed ? null : value, exp: head.exp, used: head.used }
     this.#hot.keep(key, copy)
     return copy
+  }
+
+  /** Of two looks the second one at what is newest. */
+  #readTwice(key: string): Found | undefined {
+    const found = this.#read(key)
+    if (found !== undefined) return found
+    this.#root.resetReadTxn()
+    return this.#read(key)
   }
 
   #read(key: string): Found | undefined {
