@@ -10,6 +10,7 @@ import type { Frame } from './frames'
 import { textIn } from './frames'
 import { FramedConnection } from './framed-connection'
 import { clientTls } from './tls-files'
+import { TOPIC } from './wire'
 
 export interface RelayClientOptions {
   readonly configuration: MessageRelayConfiguration
@@ -113,6 +114,24 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
   }
 
   request(message: Frame): Promise<Frame> {
+    return this.#ask((id) => ({ ...message, _response_id: id }))
+  }
+
+  /** Asks for a session; `requester`: who wants to know. Resolves and throws as `publish`. */
+  need(key: string, requester: number): Promise<Frame> {
+    const { path } = this.options
+    // Field by field: to copy the fields of another object takes longer than all the rest here.
+    return this.#ask((id) => ({
+      key,
+      requester,
+      _ps_op: 'pub',
+      topic: TOPIC.need,
+      _m_path: path,
+      _response_id: id,
+    }))
+  }
+
+  #ask(question: (id: number) => Frame): Promise<Frame> {
     return new Promise((resolve, reject) => {
       const connection = this.#connection
       if (!this.#ready || connection === undefined) {
@@ -128,7 +147,7 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
       this.#pending.set(id, { resolve, reject, until: performance.now() + wait })
       // One timer for all that wait: a timer each would cost more than the rest of a request.
       this.#watch ??= setInterval(() => this.#giveUp(), Math.max(10, wait / 8)).unref()
-      connection.send({ ...message, _response_id: id })
+      connection.send(question(id))
     })
   }
 

@@ -326,7 +326,7 @@ export class SessionCacheManager {
     if (client !== undefined) {
       if (!client.ready && client.awayMs === undefined) await waitFor(client.firstAttempt(), FIRST_LINE_MS)
       try {
-        const answer = await client.publish(TOPIC.need, { key, requester: this.process_identifier })
+        const answer = await client.need(key, this.process_identifier)
         const session = textIn(answer, 'key') === key ? sessionIn(answer, this.#receiver) : undefined
         if (session !== undefined) return { session, hash: textIn(answer, 'hash') }
       } catch (error) {

@@ -84,7 +84,7 @@ export class SiblingPeers implements Downstream {
 
   async #ask(line: RelayClient, key: string): Promise<Session | undefined> {
     try {
-      const answer = await line.publish(TOPIC.need, { key, requester: process.pid })
+      const answer = await line.need(key, process.pid)
       return textIn(answer, 'key') === key ? sessionIn(answer, this.options.receiver) : undefined
     } catch (error) {
       this.options.log('warn', 'a sibling could not be asked', { error: String(error) })

@@ -15,7 +15,7 @@ import type { SharedTable } from './shared-table'
 import { Subscribers, publication } from './subscribers'
 import type { TierLog } from './tier-log'
 import type { TokenShape } from './wire'
-import { TOPIC, isSessionKey, sessionFields, sessionIn } from './wire'
+import { TOPIC, isSessionKey, sessionAnswer, sessionFields, sessionIn } from './wire'
 
 export interface TierServerOptions {
   readonly configuration: RelayConfiguration | SiblingConfiguration
@@ -245,7 +245,7 @@ export class TierServer {
     const session = this.#held(key, textIn(frame, 'hash')) ?? (await this.lookup(key, client))
     if (frame['_response_id'] !== undefined) {
       if (session === undefined || session.value === null) this.#refuse(client, frame)
-      else this.#reply(client, frame, sessionFields(session, this.shape))
+      else this.#send(client, frame, (id) => sessionAnswer(id, session, this.shape))
       return
     }
     const requester = numberIn(frame, 'requester')
