@@ -199,7 +199,7 @@ export class TierServer {
 
   #published(client: FrameClient, frame: Frame, topic: string): void {
     if (topic === TOPIC.need) {
-      this.#answerNeed(client, frame).catch((error: unknown) => this.#failed(client, frame, error))
+      this.#answerNeed(client, frame)
       return
     }
     if (topic === TOPIC.session || topic === TOPIC.gone || topic === TOPIC.backup) {
@@ -235,22 +235,31 @@ export class TierServer {
     this.#acknowledge(client, frame)
   }
 
-  async #answerNeed(client: FrameClient, frame: Frame): Promise<void> {
+  #answerNeed(client: FrameClient, frame: Frame): void {
     const key = textIn(frame, 'key') ?? textIn(frame, 'hash')
     if (!isSessionKey(key)) {
       this.#refuse(client, frame)
       return
     }
     // What is here is answered in the same turn.
-    const session = this.#held(key, textIn(frame, 'hash')) ?? (await this.lookup(key, client))
+    const here = this.#held(key, textIn(frame, 'hash'))
+    if (here !== undefined) this.#answerFound(client, frame, here)
+    else
+      this.lookup(key, client)
+        .then((found) => this.#answerFound(client, frame, found))
+        .catch((error: unknown) => this.#failed(client, frame, error))
+  }
+
+  #answerFound(client: FrameClient, frame: Frame, session: Session | undefined): void {
+    const found = session === undefined || session.value === null ? undefined : session
     if (frame['_response_id'] !== undefined) {
-      if (session === undefined || session.value === null) this.#refuse(client, frame)
-      else this.#send(client, frame, (id) => sessionAnswer(id, session, this.shape))
+      if (found === undefined) this.#refuse(client, frame)
+      else this.#send(client, frame, (id) => sessionAnswer(id, found, this.shape))
       return
     }
     const requester = numberIn(frame, 'requester')
-    if (requester === undefined || session === undefined || session.value === null) return
-    client.send(publication(`${TOPIC.known}-${requester}`, this.path, sessionFields(session, this.shape)))
+    if (requester === undefined || found === undefined) return
+    client.send(publication(`${TOPIC.known}-${requester}`, this.path, sessionFields(found, this.shape)))
   }
 
   /** In the table, or wherever `find` finds it; then it is in the table too. A destroyed session has the value null. */
