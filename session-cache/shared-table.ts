@@ -91,6 +91,8 @@ export class SharedTable {
   /** The last write whose changes `#hot` knows, and when that was looked up, ms. */
   #seen = -1
   #lookedAt = 0
+  /** What was looked for last was not there. */
+  #missed = false
   /** Of the write that is under way. */
   #writing: Writing | undefined
   #touching: NodeJS.Timeout | undefined
@@ -445,12 +447,16 @@ export class SharedTable {
     return copy
   }
 
-  /** Of two looks the second one at what is newest. */
+  /** Of two looks the second one at what is newest; that one alone by who missed the last time, and is likely to again. */
   #readTwice(key: string): Found | undefined {
-    const found = this.#read(key)
-    if (found !== undefined) return found
+    if (!this.#missed) {
+      const found = this.#read(key)
+      if (found !== undefined) return found
+    }
     this.#root.resetReadTxn()
-    return this.#read(key)
+    const newest = this.#read(key)
+    this.#missed = newest === undefined
+    return newest
   }
 
   #read(key: string): Found | undefined {
