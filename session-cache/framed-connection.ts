@@ -40,7 +40,7 @@ export class FramedConnection {
     socket.setNoDelay(true)
     // The other machine may go without a word.
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
-    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    socket.on('data', (chunk: Buffer) => this.read(chunk))
     socket.on('error', (error) => (this.#error ??= error))
     socket.on('end', () => socket.end())
     socket.on('close', () => {
@@ -90,7 +90,8 @@ export class FramedConnection {
     this.socket.destroy()
   }
 
-  #read(chunk: Buffer): void {
+  /** What the socket does not tell by `data`, since it was made to read into a buffer of its own. */
+  read(chunk: Buffer): void {
     let frames: Frame[]
     try {
       frames = this.#reader.push(chunk)

@@ -38,6 +38,7 @@ interface Pending {
 
 const CONNECT_MS = 5000
 const FIRST_WAIT_MS = 100
+const READ_BYTES = 64 * 1024
 /** So many times the time that an answer may take, nothing heard: the line is made anew. */
 const SILENT_TIMEOUTS = 3
 
@@ -185,7 +186,15 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
     let up: string
     try {
       if (tls === undefined || tls === false) {
-        socket = path === undefined ? connect({ port, host: address }) : connect({ path })
+        // Into one buffer, without a stream in between: an answer waits for less.
+        const onread = {
+          buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+          callback: (bytes: number, buffer: Uint8Array) => {
+            connection.read((buffer as Buffer).subarray(0, bytes))
+            return true
+          },
+        }
+        socket = connect(path === undefined ? { port, host: address, onread } : { path, onread })
         up = 'connect'
       } else {
         socket = connectTls({
