@@ -144,11 +144,12 @@ export class RelayClient extends EventEmitter<RelayClientEvents> {
         reject(new SessionCacheError('too_many_pending'))
         return
       }
+      // First of all: the rest is done while the relay works.
+      connection.send(question(id))
       const { timeout_ms: wait } = this.options.configuration
       this.#pending.set(id, { resolve, reject, until: performance.now() + wait })
       // One timer for all that wait: a timer each would cost more than the rest of a request.
       this.#watch ??= setInterval(() => this.#giveUp(), Math.max(10, wait / 8)).unref()
-      connection.send(question(id))
     })
   }
 
