@@ -12,6 +12,14 @@ describe('the hash', () => {
     expect(xxhash32(text, seed)).toBe(hash)
   })
 
+  // Of the version that made a Buffer of every text; tables hold tokens of it.
+  test.each([
+    ['müsli', 0, 0x59cb85fb],
+    ['Nobody inspects the spammish repetition'.repeat(3), 7, 0x7548585b],
+  ])('of %j, which is not ASCII or not short, is what it was', (text, seed, hash) => {
+    expect(xxhash32(text, seed)).toBe(hash)
+  })
+
   test('makes the tokens of the wire', () => {
     expect(tokenOf('abc', 1000, 0)).toBe(`${0x32d153ff % 1000}-${0x32d153ff}`)
   })
