@@ -1,4 +1,4 @@
-import { BucketName, Key } from '../core'
+import { BucketName, Key, addressIn } from '../core'
 import type { Address, Engine, Json, Version } from '../core'
 import { isKv4Error } from '../core'
 import { mayLogIn, storedLogin } from './account'
@@ -33,15 +33,15 @@ export interface Claim {
 export function accountLink(account: string): Link {
   return account === SYSTEM_ACCOUNT
     ? { bucket: BucketName.system, address: SYSTEM_ADDRESS }
-    : { bucket: BucketName.system, address: { ...PLACES.accounts, key: Key.parse(account) } }
+    : { bucket: BucketName.system, address: addressIn(PLACES.accounts, Key.parse(account)) }
 }
 
 export function subLink(account: string, sub: string): Link {
-  return { bucket: BucketName.of(account), address: { ...PLACES.accounts, key: Key.parse(sub) } }
+  return { bucket: BucketName.of(account), address: addressIn(PLACES.accounts, Key.parse(sub)) }
 }
 
 function adminLink(bucket: BucketName, admin: string): Link {
-  return { bucket, address: { ...PLACES.admins, key: Key.parse(admin) } }
+  return { bucket, address: addressIn(PLACES.admins, Key.parse(admin)) }
 }
 
 /** Which bucket, which login, which entries: decided by the credential alone. */

@@ -1,8 +1,8 @@
-import { Key, isKv4Error } from '../core'
+import { Key, isKv4Error, addressIn } from '../core'
 import type { BucketName, Engine } from '../core'
 import { PLACES } from './places'
 
-const PROBE = { ...PLACES.admins, key: Key.parse('-') } as const
+const PROBE = addressIn(PLACES.admins, Key.parse('-'))
 
 /**
  * Makes the bucket of an account whose entry was written but whose bucket was not, because the node went down in

@@ -1,6 +1,6 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import { BucketName, Key, Layer, Path, isJsonObject } from '../core'
+import { BucketName, Key, Layer, Path, isJsonObject, addressIn } from '../core'
 import type { Bucket, Engine, Json } from '../core'
 import type { Pepper } from './pepper'
 
@@ -50,7 +50,7 @@ export class TokenKeys {
   async find(id: string): Promise<TokenKey | undefined> {
     const [, digits, mac] = ID.exec(id) ?? []
     if (digits === undefined || mac !== this.#mark(digits)) return undefined
-    const address = { ...PLACE, key: Key.parse(id) }
+    const address = addressIn(PLACE, Key.parse(id))
     // Another node may have made it a moment ago.
     const version =
       (await this.#bucket.get(address)) ?? (await this.#bucket.get(address, { consistent: true }))
@@ -71,13 +71,13 @@ export class TokenKeys {
     const digits = created.toString(36).padStart(9, '0') + randomBytes(3).toString('hex')
     const id = `${digits}-${this.#mark(digits)}`
     const value = { created, seed: randomBytes(32).toString('base64url') }
-    await this.#bucket.put({ ...PLACE, key: Key.parse(id) }, value, { by, expect: 'absent' })
+    await this.#bucket.put(addressIn(PLACE, Key.parse(id)), value, { by, expect: 'absent' })
     return this.#read(id, value)
   }
 
   /** Every token that these keys signed stops being good. */
   async retire(keys: readonly Pick<TokenKey, 'id'>[], by: string): Promise<void> {
-    for (const { id } of keys) await this.#bucket.remove({ ...PLACE, key: Key.parse(id) }, { by })
+    for (const { id } of keys) await this.#bucket.remove(addressIn(PLACE, Key.parse(id)), { by })
   }
 
   #mark(digits: string): string {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { Key, Kv4Error, Path, isKv4Error } from '../core'
+import { Key, Kv4Error, Path, isKv4Error, addressIn } from '../core'
 import type { Address, Bucket, BucketName, Engine, Json, Layer, Place, Version } from '../core'
 import { HOOK_LAYERS, statePath } from './hook'
 import type { Hook, HookAddress, HookFormat, HookStatus, HookTry, StoredHook, WantedHook } from './hook'
@@ -266,7 +266,7 @@ function changed({ id, since, created, salts, disabled, endpoint }: Hook, wanted
 
 /** Where a hook is stored. */
 export function hookPlace(address: HookAddress): Address {
-  return { ...placeOf(address), key: address.name }
+  return addressIn(placeOf(address), address.name)
 }
 
 function placeOf({ service, path }: Pick<HookAddress, 'service' | 'path'>): Place {

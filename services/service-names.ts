@@ -8,6 +8,7 @@ import {
   type Bucket,
   type Engine,
   type Entry,
+  addressIn,
 } from '../core'
 
 /** Longer than any outage: after it a service whose hosts are all gone was never there. */
@@ -31,7 +32,7 @@ export class ServiceNames {
 
   /** @throws service_exists when a service of another type has the prefix */
   async claim(prefix: string, type: string): Promise<void> {
-    const address = { ...PLACE, key: Key.parse(prefix) }
+    const address = addressIn(PLACE, Key.parse(prefix))
     const known = await this.#bucket.get(address)
     if (typeOf(known?.v) === type && known!.exp! - Date.now() > REMEMBERED_MS - RENEWED_EVERY_MS) return
     await this.#bucket.modify(
@@ -50,7 +51,7 @@ export class ServiceNames {
 
   /** Its last host has left. */
   async release(prefix: string): Promise<void> {
-    await this.#bucket.remove({ ...PLACE, key: Key.parse(prefix) }, { by: BY })
+    await this.#bucket.remove(addressIn(PLACE, Key.parse(prefix)), { by: BY })
   }
 
   async has(prefix: string): Promise<boolean> {

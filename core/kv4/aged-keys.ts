@@ -1,3 +1,4 @@
+import { addressIn } from './address'
 import type { Address } from './address'
 import type { LayerRegistry } from './layer-registry'
 import type { OpenBucket } from './open-bucket'
@@ -34,7 +35,7 @@ async function* keysAt(
 ): AsyncGenerator<Address, void, void> {
   for (let after: Address['key'] | undefined; ;) {
     const rows = await store.keys(place, kind, { limit: AT_ONCE, ...(after !== undefined && { after }) })
-    for (const { key } of rows) yield { ...place, key }
+    for (const { key } of rows) yield addressIn(place, key)
     if (rows.length < AT_ONCE) return
     after = rows.at(-1)!.key
   }

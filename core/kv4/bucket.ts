@@ -2,7 +2,7 @@ import { Kv4Error, isKv4Error } from '../errors'
 import type { Json } from '../json'
 import type { AggregateQuery, AggregateRow, Cursor, KeyRow } from '../store/store'
 import type { Address, Place } from './address'
-import { addressId } from './address'
+import { addressId, addressIn } from './address'
 import type {
   Bucket,
   Entry,
@@ -196,7 +196,7 @@ export class EngineBucket implements Bucket {
     const kind = this.#entryKind(place.layer)
     return this.#with(async (open) => {
       const keys = await this.keys(place, page)
-      const addresses = keys.items.map((key) => ({ ...place, key }))
+      const addresses = keys.items.map((key) => addressIn(place, key))
       const heads = await readHeads(open, addresses, kind, page.consistent ?? false)
       const items: Entry[] = []
       keys.items.forEach((key, i) => {
@@ -338,7 +338,7 @@ export class EngineBucket implements Bucket {
         limit: REMOVE_AT_ONCE,
         ...(after !== undefined && { after }),
       })
-      const versions = await Promise.all(page.items.map((key) => this.remove({ ...place, key }, { by })))
+      const versions = await Promise.all(page.items.map((key) => this.remove(addressIn(place, key), { by })))
       removed += versions.filter((version) => version !== undefined).length
       if (page.next === undefined) return removed
       after = page.next

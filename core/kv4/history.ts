@@ -1,3 +1,4 @@
+import { addressIn } from './address'
 import type { BucketStore } from '../store/store'
 import type { Address, Place } from './address'
 import type { Listing, PathHistoryCursor, PathRow, TimeRange } from './api'
@@ -77,7 +78,7 @@ export async function placeHistory(
       ...(lastKey !== undefined && { after: lastKey }),
     })
     if (keys.length === 0) break
-    const addresses = keys.map(({ key }) => ({ ...place, key }))
+    const addresses = keys.map(({ key }) => addressIn(place, key))
     const heads = await store.heads(addresses, 'versioned')
     for (const [i, address] of addresses.entries()) {
       const { to, below } = behind(after, address.key, range.to)

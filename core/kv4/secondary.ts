@@ -1,3 +1,4 @@
+import { addressIn } from './address'
 import { Kv4Error, isKv4Error } from '../errors'
 import type { Address, Place } from './address'
 import type { Entry, PutOptions } from './api'
@@ -29,7 +30,7 @@ export async function findBySecondary(
 ): Promise<Entry | undefined> {
   const key = claimedBy(await readHead(bucket, claimAddress(place, slot, value), 'current', consistent))
   if (key === undefined) return undefined
-  const version = await readHead(bucket, { ...place, key }, kind, consistent)
+  const version = await readHead(bucket, addressIn(place, key), kind, consistent)
   return isLive(version, bucket.options.clock()) && version[slot] === value ? { key, version } : undefined
 }
 
@@ -172,7 +173,7 @@ async function claim(
     const found = await readHead(bucket, at, 'current', true)
     const holder = claimedBy(found)
     if (holder !== undefined && holder !== address.key) {
-      const rival = await readHead(bucket, { ...address, key: holder }, kind, true)
+      const rival = await readHead(bucket, addressIn(address, holder), kind, true)
       if (isLive(rival, clock()) && rival[slot] === value)
         throw new Kv4Error('key_exists', { fields: { slot } })
       if (found!.at > clock() - CLAIM_GRACE_MS) {

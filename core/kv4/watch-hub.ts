@@ -1,6 +1,6 @@
 import type { Json } from '../json'
 import type { Change, ChangeBatch, Cursor } from '../store/store'
-import { addressId, placeId } from './address'
+import { addressId, placeId, addressIn } from './address'
 import type { WatchEvent, WatchFilter, WatchOptions } from './api'
 import { Layer } from './layer'
 import { Path } from './path'
@@ -214,7 +214,7 @@ export class WatchHub {
       if (depth !== 0 || layer === undefined) return { index: undefined, id: '' }
     } else if (layer === undefined || depth !== 0) return { index: this.#byTree, id: path }
     const place = { layer, path: path ?? Path.root }
-    if (key !== undefined) return { index: this.#byAddress, id: addressId({ ...place, key }) }
+    if (key !== undefined) return { index: this.#byAddress, id: addressId(addressIn(place, key)) }
     return { index: this.#byPlace, id: placeId(place) }
   }
 }

@@ -1,5 +1,14 @@
 import type { StoredAccount } from '../../auth'
-import { BucketName, Key, isKv4Error, type Address, type Bucket, type Json, type Version } from '../../core'
+import {
+  BucketName,
+  Key,
+  isKv4Error,
+  type Address,
+  type Bucket,
+  type Json,
+  type Version,
+  addressIn,
+} from '../../core'
 import type { AccRoom } from './room'
 
 /** Recorded where no caller can be named. */
@@ -67,7 +76,7 @@ function entryOf(
   const { account, sub } = BucketName.owner(bucket)
   return {
     holder: engine.bucket(sub === undefined ? BucketName.system : BucketName.of(account)),
-    address: { ...places.accounts, key: Key.parse(sub ?? account) },
+    address: addressIn(places.accounts, Key.parse(sub ?? account)),
   }
 }
 
@@ -76,7 +85,7 @@ function notes({ engine }: AccRoom): Bucket {
 }
 
 function noteAddress({ places }: AccRoom, bucket: BucketName): Address {
-  return { ...places.deletions, key: Key.parse(bucket) }
+  return addressIn(places.deletions, Key.parse(bucket))
 }
 
 async function notedBuckets(

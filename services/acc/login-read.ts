@@ -12,6 +12,7 @@ import {
   type JsonObject,
   type Place,
   type Version,
+  addressIn,
 } from '../../core'
 import { boundedListing } from '../bounded-listing'
 import { datum } from '../datum'
@@ -66,7 +67,7 @@ export async function readLogins(
   if (query.time_series === true) {
     if (query.k === undefined) throw new Kv4Error('key_missing')
     const key = Key.parse(query.k)
-    return keySeries(bucket, { ...place, key }, query, (v) => show(key, v as unknown as StoredLogin))
+    return keySeries(bucket, addressIn(place, key), query, (v) => show(key, v as unknown as StoredLogin))
   }
   if (query.k === undefined && query.k2 === undefined) return list(bucket, place, query, show)
 
@@ -84,7 +85,7 @@ async function find(
 ): Promise<Entry | undefined> {
   if (k2 !== undefined) return bucket.find(place, 'k2', k2, { consistent })
   const key = Key.parse(k!)
-  const version = await bucket.get({ ...place, key }, { consistent })
+  const version = await bucket.get(addressIn(place, key), { consistent })
   return version && { key, version }
 }
 

@@ -1,4 +1,4 @@
-import { BucketName, Path, isKv4Error } from '../../core'
+import { BucketName, Path, isKv4Error, addressIn } from '../../core'
 import type { Address, Bucket, Engine, Key } from '../../core'
 import { documentOf, isDead, lapseOf, seenAt, type Document } from './document'
 import { HOSTS, LAPSES, lapsePlace } from './places'
@@ -79,7 +79,7 @@ export class Lapses {
       !isDead(before) &&
       before.lapses_after === next.lapses_after &&
       this.#knows(bucket, address)
-    if (!noted) await this.#system.put({ ...lapsePlace(bucket, address), key: address.key }, end, { by: BY })
+    if (!noted) await this.#system.put(addressIn(lapsePlace(bucket, address), address.key), end, { by: BY })
     this.#keep(bucket, address, end)
   }
 
@@ -130,7 +130,7 @@ export class Lapses {
 
   /** When to look again; undefined: there is nothing to look after any more. */
   async #look({ bucket, address }: Timer): Promise<number | undefined> {
-    const noteAt = { ...lapsePlace(bucket, address), key: address.key }
+    const noteAt = addressIn(lapsePlace(bucket, address), address.key)
     // Before the host: a note that is written after the mark is another one, and stays.
     const note = await this.#system.get(noteAt, { consistent: true })
     try {
@@ -194,7 +194,7 @@ export class Lapses {
           cursor = event.cursor
           const at = placeOf(event.address.path)
           if (at === undefined || event.kind === 'series') continue
-          const name = nameOf(at.bucket, { ...at, key: event.address.key })
+          const name = nameOf(at.bucket, addressIn(at, event.address.key))
           if (event.version.op !== 'delete') this.#heard(at, event.address.key, event.version.v)
           else if (this.#timers.get(name)?.looking === false) this.#timers.delete(name)
         }

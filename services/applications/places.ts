@@ -1,4 +1,4 @@
-import { Key, Kv4Error, Layer, Path } from '../../core'
+import { Key, Kv4Error, Layer, Path, addressIn } from '../../core'
 import type { Address, BucketName, LayerDeclaration, Place } from '../../core'
 
 export const APPS = Layer.parse('*app')
@@ -43,7 +43,7 @@ export function hostAddress(service: string, host: string): Address {
     throw new Kv4Error('bad_key', {
       fields: { reason: `\`${WEB_HOOKS}\` is where the hooks of a service are` },
     })
-  return { ...servicePlace(service), key: parseName(host) }
+  return addressIn(servicePlace(service), parseName(host))
 }
 
 export function lapsePlace(bucket: BucketName, { path }: Place): Place {

@@ -9,6 +9,7 @@ import {
   type Entry,
   type Json,
   type Place,
+  addressIn,
 } from '../../core'
 import { boundedListing } from '../bounded-listing'
 import { datum } from '../datum'
@@ -49,10 +50,10 @@ export function read(bans: Bans): Route {
       if (query.time_series === true)
         return key === undefined
           ? pathSeries(bucket, place, query)
-          : keySeries(bucket, { ...place, key }, query)
+          : keySeries(bucket, addressIn(place, key), query)
       if (key !== undefined) {
         const { consistent = false } = query
-        const version = await bucket.get({ ...place, key }, { consistent })
+        const version = await bucket.get(addressIn(place, key), { consistent })
         if (version === undefined) throw new Kv4Error('not_found')
         return new Reply(shown(bucket, place, { key, version }, query.as), { tag: VersionTag.of(version) })
       }

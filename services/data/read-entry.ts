@@ -1,4 +1,4 @@
-import { Instant, Kv4Error, type Bucket, type Entry, type Place } from '../../core'
+import { Instant, Kv4Error, type Bucket, type Entry, type Place, addressIn } from '../../core'
 import { datum } from '../datum'
 import { entryReply } from '../entry-reply'
 import type { Form } from '../form'
@@ -47,6 +47,6 @@ async function findEntry(
   if (selector.kind !== 'key')
     throw new Kv4Error('bad_request', { fields: { parameter: 'at', reason: 'goes with k only' } })
   const { key } = selector
-  const version = await bucket.get({ ...place, key }, { at: instant, consistent })
+  const version = await bucket.get(addressIn(place, key), { at: instant, consistent })
   return version && { key, version }
 }

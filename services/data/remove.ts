@@ -7,6 +7,7 @@ import {
   type Expectation,
   type Place,
   type WriteOptions,
+  addressIn,
 } from '../../core'
 import { route, type ServiceRequest } from '../module'
 import { headerCondition } from '../condition'
@@ -51,14 +52,14 @@ async function removeOne(
   expect: Expectation | undefined,
 ): Promise<boolean> {
   if (selector.kind === 'key')
-    return removeKey(bucket, { ...place, key: selector.key }, { by, ...(expect !== undefined && { expect }) })
+    return removeKey(bucket, addressIn(place, selector.key), { by, ...(expect !== undefined && { expect }) })
   for (;;) {
     const entry = await Selector.entry(selector, bucket, place, { consistent: true })
     if (entry === undefined) return false
     const { n } = entry.version
     if (typeof expect === 'object' && expect.n !== n) return false
     // Only as it was found: meanwhile the secondary key may have passed to another entry.
-    if (await removeKey(bucket, { ...place, key: entry.key }, { by, expect: { n } })) return true
+    if (await removeKey(bucket, addressIn(place, entry.key), { by, expect: { n } })) return true
   }
 }
 

@@ -1,3 +1,4 @@
+import { addressIn } from '../../core'
 import type { Bucket, Json, Key, Place } from '../../core'
 import type { Reply } from '../module'
 import { keySeries, pathSeries, rangeOf, type TimeSeriesQuery } from '../time-series'
@@ -14,7 +15,7 @@ export async function timeSeries(
   // Before the lookup: whether the range is one does not depend on what there is.
   rangeOf(query)
   const key = await keyOf(bucket, place, selector, query)
-  return key === undefined ? [] : keySeries(bucket, { ...place, key }, query)
+  return key === undefined ? [] : keySeries(bucket, addressIn(place, key), query)
 }
 
 /** A secondary key is looked up as of now: history is kept under the key. */

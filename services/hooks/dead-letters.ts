@@ -1,4 +1,4 @@
-import { BucketName } from '../../core'
+import { BucketName, addressIn } from '../../core'
 import type { Bucket, Key, Place } from '../../core'
 import { HOOK_LAYERS, statePath } from '../hook'
 import { Letters } from './letters'
@@ -35,7 +35,7 @@ export class DeadLetters {
     let dropped = 0
     while (this.#keys.length > MAX_DEAD) {
       const oldest = this.#keys.shift()!
-      if ((await this.bucket.remove({ ...this.#place, key: oldest }, { by: BY })) !== undefined) dropped++
+      if ((await this.bucket.remove(addressIn(this.#place, oldest), { by: BY })) !== undefined) dropped++
     }
     return dropped
   }

@@ -1,4 +1,4 @@
-import { BucketName, Key, Path, isKv4Error } from '../../core'
+import { BucketName, Key, Path, isKv4Error, addressIn } from '../../core'
 import type { Address, Bucket, Engine, Layer, Version, WatchEvent } from '../../core'
 import { HOOK_LAYERS } from '../hook'
 import { HOOKED_BUCKETS, hookedAddress, hookedBucket } from '../hooked-buckets'
@@ -54,7 +54,7 @@ export class Duty {
 
   constructor(private readonly options: DutyOptions) {
     this.#system = options.engine.bucket(BucketName.system)
-    this.#address = { ...NODES, key: Key.parse(options.node) }
+    this.#address = addressIn(NODES, Key.parse(options.node))
   }
 
   async start(): Promise<void> {

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { BucketName, addressId, isKv4Error } from '../../core'
+import { BucketName, addressId, isKv4Error, addressIn } from '../../core'
 import type { Bucket, Json, Key, WatchEvent } from '../../core'
 import { HOOK_LAYERS } from '../hook'
 import type { HookFormat, HookMessage, HookTry, StoredHook } from '../hook'
@@ -564,7 +564,7 @@ export class HookRunner {
         const isDone =
           next.job.kind === 'replay' ? await this.#replay(next.key, next.job) : await this.#resend(next.job)
         if (!isDone) return
-        await this.#store(() => this.bucket.remove({ ...jobsPlace(id), key: next.key }, { by: BY }))
+        await this.#store(() => this.bucket.remove(addressIn(jobsPlace(id), next.key), { by: BY }))
       }
     }
   }
@@ -596,7 +596,7 @@ export class HookRunner {
     const note = async () => {
       const value = { ...job, sent: sent - reader.window.size, reached: reader.window.reached }
       await this.#store(() =>
-        this.bucket.put({ ...jobsPlace(this.stored.hook.id), key }, value as unknown as Json, {
+        this.bucket.put(addressIn(jobsPlace(this.stored.hook.id), key), value as unknown as Json, {
           by: BY,
           expect: 'present',
         }),

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { Key, Kv4Error } from '../../core'
+import { Key, Kv4Error, addressIn } from '../../core'
 import type { Bucket, Json, Place } from '../../core'
 import { HOOK_LAYERS, statePath } from '../hook'
 import type { Reached } from './window'
@@ -48,7 +48,7 @@ export async function addJob(
       fields: { reason: `${MAX_JOBS} such requests are waiting; try again when one is done` },
     })
   const key = Key.parse(`${String(job.asked).padStart(15, '0')}-${randomBytes(6).toString('hex')}`)
-  await bucket.put({ ...place, key }, job as unknown as Json, { ...options, expect: 'absent' })
+  await bucket.put(addressIn(place, key), job as unknown as Json, { ...options, expect: 'absent' })
 }
 
 /** In the order of asking. */

@@ -1,4 +1,4 @@
-import { BucketName, Key, isKv4Error } from '../../core'
+import { BucketName, Key, isKv4Error, addressIn } from '../../core'
 import type { Address, Bucket, Json, Layer, Place } from '../../core'
 import { statePath } from '../hook'
 import type { HookMessage, HookTry } from '../hook'
@@ -92,7 +92,7 @@ export class Letters {
   }
 
   #address(key: Key): Address {
-    return { ...this.#place, key }
+    return addressIn(this.#place, key)
   }
 
   async *#all(): AsyncGenerator<readonly [Key, Letter]> {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BucketName, Key, Kv4Error } from '../../core'
+import { BucketName, Key, Kv4Error, addressIn } from '../../core'
 import type { Bucket } from '../../core'
 import { HOOK_LAYERS, statePath } from '../hook'
 import type { HookBook } from '../hook-book'
@@ -43,7 +43,7 @@ async function removeDead(bucket: Bucket, hook: string, id: string | undefined):
     })
     for (const { key, version } of page.items)
       if ((version.v as unknown as Letter).id === id)
-        return (await bucket.remove({ ...place, key }, { by: BY })) === undefined ? 0 : 1
+        return (await bucket.remove(addressIn(place, key), { by: BY })) === undefined ? 0 : 1
     after = page.next
   } while (after !== undefined)
   return 0

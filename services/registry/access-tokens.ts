@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes } from 'node:crypto'
-import { BucketName, Key, isJsonObject } from '../../core'
+import { BucketName, Key, isJsonObject, addressIn } from '../../core'
 import type { Address, Bucket, Engine } from '../../core'
 import { PLACES } from './places'
 
@@ -73,7 +73,7 @@ export class AccessTokens {
 }
 
 function addressOf(text: string): Address {
-  return { ...PLACES.tokens, key: Key.parse(hash('sha256', text, 'hex')) }
+  return addressIn(PLACES.tokens, Key.parse(hash('sha256', text, 'hex')))
 }
 
 /** The token has 256 random bits, so one keyed hash makes a key of it; not the hash that it is stored at. */

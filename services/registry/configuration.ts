@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Key, Kv4Error, isJsonObject, isKv4Error } from '../../core'
+import { Key, Kv4Error, isJsonObject, isKv4Error, addressIn } from '../../core'
 import type { Address, Bucket, BucketName, Json, JsonObject, Version } from '../../core'
 import type { EventLog } from './event-log'
 import type { Debt } from './lease'
@@ -44,7 +44,7 @@ export const CHECK_AFTER_MS = 30_000
 const MAX_BUCKETS = 10_000
 
 function addressOf(id: string): Address {
-  return { ...PLACES.configuration, key: Key.parse(id) }
+  return addressIn(PLACES.configuration, Key.parse(id))
 }
 
 function storedValue(version: Version | undefined): StoredValue | undefined {

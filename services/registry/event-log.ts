@@ -1,4 +1,4 @@
-import { Key, isJsonObject, isKv4Error } from '../../core'
+import { Key, isJsonObject, isKv4Error, addressIn } from '../../core'
 import type { Bucket, BucketName, Json, JsonObject, Version } from '../../core'
 import type { Debt } from './lease'
 import { EVENT_DAYS, PLACES } from './places'
@@ -69,7 +69,7 @@ interface Feed {
 const DIGITS = 12
 const TTL_MS = EVENT_DAYS * 24 * 3600 * 1000
 const HINT_EVERY = 32
-const HINT = { ...PLACES.feed, key: Key.parse('head') }
+const HINT = addressIn(PLACES.feed, Key.parse('head'))
 const KEYS_AT_ONCE = 1_000
 const ENTRIES_AT_ONCE = 200
 const MAX_BATCH_BYTES = 256 * 1024
@@ -169,7 +169,7 @@ export class EventLog {
   }
 
   async #at(bucket: Bucket, { entry, place }: EventPosition): Promise<StoredEvent | undefined> {
-    const version = await bucket.get({ ...PLACES.events, key: keyOf(entry) })
+    const version = await bucket.get(addressIn(PLACES.events, keyOf(entry)))
     return version && storedEvents(version)[place]
   }
 
@@ -181,12 +181,12 @@ export class EventLog {
     let high = end
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
-      const version = await bucket.get({ ...PLACES.events, key: keyOf(middle) })
+      const version = await bucket.get(addressIn(PLACES.events, keyOf(middle)))
       const last = version && storedEvents(version).at(-1)
       if (last === undefined || TimeUuid.ticks(last.id) < ticks) low = middle + 1
       else high = middle
     }
-    const version = await bucket.get({ ...PLACES.events, key: keyOf(low) })
+    const version = await bucket.get(addressIn(PLACES.events, keyOf(low)))
     const place = version ? storedEvents(version).findIndex(({ id }) => TimeUuid.ticks(id) >= ticks) : 0
     return { entry: low, place: Math.max(0, place) }
   }
@@ -245,7 +245,7 @@ export class EventLog {
         }
       })
       try {
-        await bucket.put({ ...PLACES.events, key: keyOf(entry) }, { events } as unknown as JsonObject, {
+        await bucket.put(addressIn(PLACES.events, keyOf(entry)), { events } as unknown as JsonObject, {
           by: BY,
           expect: 'absent',
           ttl: TTL_MS,
@@ -276,7 +276,7 @@ export class EventLog {
     // Of what is that old nothing is left to compare.
     if (head === 0 || TimeUuid.ms(lastTicks) + TTL_MS <= this.clock.now()) return true
     for (const consistent of [false, true]) {
-      const version = await bucket.get({ ...PLACES.events, key: keyOf(head) }, { consistent })
+      const version = await bucket.get(addressIn(PLACES.events, keyOf(head)), { consistent })
       const last = version && storedEvents(version).at(-1)
       if (last !== undefined && TimeUuid.ticks(last.id) === lastTicks) return true
     }
@@ -311,7 +311,7 @@ export class EventLog {
       if (items.length > 0) head = Number(items.at(-1))
       if (next === undefined) break
     }
-    const last = await bucket.get({ ...PLACES.events, key: keyOf(head) }, { consistent: true })
+    const last = await bucket.get(addressIn(PLACES.events, keyOf(head)), { consistent: true })
     const events = last === undefined ? [] : storedEvents(last)
     const feed: Feed = { head: head - 1, lastTicks: 0n, causes: new Set(), knownFrom: head }
     this.#learn(feed, head, events)
@@ -322,7 +322,7 @@ export class EventLog {
   async #catchUp(bucket: Bucket, feed: Feed): Promise<void> {
     for (;;) {
       const entry = feed.head + 1
-      const version = await bucket.get({ ...PLACES.events, key: keyOf(entry) }, { consistent: true })
+      const version = await bucket.get(addressIn(PLACES.events, keyOf(entry)), { consistent: true })
       if (version === undefined) return
       // A publisher of this process may have learned of it meanwhile.
       if (feed.head < entry) this.#learn(feed, entry, storedEvents(version))

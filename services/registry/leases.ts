@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Key, isKv4Error } from '../../core'
+import { Key, isKv4Error, addressIn } from '../../core'
 import type { Address, Bucket, Json, JsonObject, Version } from '../../core'
 import type { EventLog } from './event-log'
 import { servicePayload, storedService, storedSession } from './lease'
@@ -28,11 +28,11 @@ const AFTER_SESSION_MS = 5_000
 const TOGETHER_MS = 100
 
 export function serviceAddress(id: string): Address {
-  return { ...PLACES.services, key: Key.parse(id) }
+  return addressIn(PLACES.services, Key.parse(id))
 }
 
 export function sessionAddress(id: string): Address {
-  return { ...PLACES.sessions, key: Key.parse(id) }
+  return addressIn(PLACES.sessions, Key.parse(id))
 }
 
 /**

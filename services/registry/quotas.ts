@@ -1,5 +1,5 @@
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
-import { BucketName, Key, Kv4Error, isJsonObject } from '../../core'
+import { BucketName, Key, Kv4Error, isJsonObject, addressIn } from '../../core'
 import type { Bucket, Engine, Path, Version } from '../../core'
 import { PLACES } from './places'
 
@@ -94,14 +94,14 @@ export class Quotas {
   }
 
   async limits(bucket: BucketName): Promise<Limits> {
-    const version = await this.#system.get({ ...PLACES.limits, key: Key.parse(bucket) })
+    const version = await this.#system.get(addressIn(PLACES.limits, Key.parse(bucket)))
     return version === undefined ? DEFAULT_LIMITS : limitsOf(version)
   }
 
   /** Adds to what was set before. */
   async set(bucket: BucketName, by: string, { resource, rate }: LimitChanges): Promise<Limits> {
     await this.#system.modify(
-      { ...PLACES.limits, key: Key.parse(bucket) },
+      addressIn(PLACES.limits, Key.parse(bucket)),
       (current) => {
         const before = (isJsonObject(current?.v) ? current.v : {}) as LimitChanges
         return {

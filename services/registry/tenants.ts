@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { BucketName, Key, isKv4Error } from '../../core'
+import { BucketName, Key, isKv4Error, addressIn } from '../../core'
 import type { Bucket, Engine, Version } from '../../core'
 import { PLACES } from './places'
 
@@ -26,7 +26,7 @@ export class Tenants {
   }
 
   async of(bucket: BucketName): Promise<Tenant> {
-    const version = await this.#bucket.get({ ...PLACES.tenants, key: Key.parse(bucket) })
+    const version = await this.#bucket.get(addressIn(PLACES.tenants, Key.parse(bucket)))
     if (version !== undefined) return tenant(version)
     let making = this.#making.get(bucket)
     if (making === undefined) {
@@ -37,7 +37,7 @@ export class Tenants {
   }
 
   async #make(bucket: BucketName): Promise<Tenant> {
-    const address = { ...PLACES.tenants, key: Key.parse(bucket) }
+    const address = addressIn(PLACES.tenants, Key.parse(bucket))
     for (;;) {
       const id = String(randomInt(LOWEST, HIGHEST))
       try {

@@ -8,6 +8,7 @@ import {
   type BucketName,
   type Key,
   type Version,
+  addressIn,
 } from '../../core'
 import { Turns } from '../turns'
 import { LIVES, SESSIONS, lifeAddress } from './places'
@@ -338,7 +339,9 @@ async function clear(bucket: Bucket, session: Path, by: string): Promise<void> {
       ...(after !== undefined && { after }),
     })
     const over = items.filter(({ version }) => version.exp !== undefined)
-    await Promise.all(over.map(({ key, version }) => removeAsFound(bucket, { ...place, key }, version, by)))
+    await Promise.all(
+      over.map(({ key, version }) => removeAsFound(bucket, addressIn(place, key), version, by)),
+    )
     after = next
   } while (after !== undefined)
 }

@@ -1,3 +1,4 @@
+import { addressIn } from '../../kv4/address'
 import { Kv4Error } from '../../errors'
 import type { Address, Place } from '../../kv4/address'
 import type { Key } from '../../kv4/key'
@@ -148,7 +149,7 @@ export class EmbeddedBucket implements BucketStore {
     const type = kind === 'current' ? RECORD.current : RECORD.keyRow
     const prefix = placePrefix(this.state.id, type, place)
     const start =
-      after === undefined ? prefix : behind(addressKey(this.state.id, type, { ...place, key: after }))
+      after === undefined ? prefix : behind(addressKey(this.state.id, type, addressIn(place, after)))
     return this.#rows(true, start, behind(prefix), limit).map(({ key, value }) => {
       const { live, exp } = kind === 'current' ? { live: true, exp: entryExp(value) } : decodeKeyState(value)
       return { key: keyNameOf(key), live, ...(exp === undefined ? {} : { exp }) }

@@ -8,6 +8,7 @@ import {
   type Engine,
   type Json,
   type Version,
+  addressIn,
 } from '../../../core'
 import { Reply, route, type Route, type ServiceRequest } from '../../module'
 import { bucketOf } from '../bucket-of'
@@ -86,10 +87,9 @@ async function checkFree(
   email: string,
   bucket: BucketName,
 ): Promise<void> {
-  const version = await request.bucket.get(
-    { ...places.accounts, key: Key.parse(username) },
-    { consistent: true },
-  )
+  const version = await request.bucket.get(addressIn(places.accounts, Key.parse(username)), {
+    consistent: true,
+  })
   checkHeaders(request, version)
   if (version !== undefined) throw new Kv4Error('username_exists')
   if (await request.bucket.find(places.accounts, 'k2', emailKey(email), { consistent: true }))
@@ -126,7 +126,7 @@ async function putNew(
   account: StoredAccount,
 ): Promise<Version> {
   try {
-    return await bucket.put({ ...places.accounts, key: Key.parse(username) }, account as unknown as Json, {
+    return await bucket.put(addressIn(places.accounts, Key.parse(username)), account as unknown as Json, {
       by: principal.login,
       expect: 'absent',
       keys: { k2: emailKey(email) },
@@ -146,7 +146,7 @@ async function checkStillThere(
   bucket: BucketName,
 ): Promise<void> {
   try {
-    const address = { ...places.accounts, key: Key.parse(username) }
+    const address = addressIn(places.accounts, Key.parse(username))
     if ((await request.bucket.get(address, { consistent: true })) !== undefined) return
   } catch (error) {
     if (!isKv4Error(error, 'bucket_not_found')) throw error

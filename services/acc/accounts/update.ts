@@ -1,5 +1,5 @@
 import type { StoredAccount } from '../../../auth'
-import { Key, Kv4Error, VersionTag, isKv4Error, type Json, type Version } from '../../../core'
+import { Key, Kv4Error, VersionTag, isKv4Error, type Json, type Version, addressIn } from '../../../core'
 import { Reply, route, type Route, type ServiceRequest } from '../../module'
 import { bucketOf } from '../bucket-of'
 import { emailKey } from '../email'
@@ -35,7 +35,7 @@ async function merge(
   details: AccountDetails,
 ): Promise<Reply | undefined> {
   const { bucket, principal } = request
-  const address = { ...room.places.accounts, key: Key.parse(details.username) }
+  const address = addressIn(room.places.accounts, Key.parse(details.username))
   if ((await bucket.get(address)) === undefined) return undefined
 
   const now = Date.now()

@@ -1,4 +1,4 @@
-import { Key, Kv4Error, isKv4Error } from '../../../core'
+import { Key, Kv4Error, isKv4Error, addressIn } from '../../../core'
 import { route, type Route } from '../../module'
 import { checkHeaders } from '../precondition'
 import { RemoveQuery } from '../remove-query'
@@ -20,7 +20,7 @@ export function remove({ places }: AccRoom): Route {
           throw new Kv4Error('bad_request', { fields: { reason: 'If-Match and If-None-Match need k' } })
         return bucket.removeUnder(places.admins.layer, places.admins.path, { by, depth: 0 })
       }
-      const address = { ...places.admins, key: Key.parse(query.k) }
+      const address = addressIn(places.admins, Key.parse(query.k))
       const version = await bucket.get(address, { consistent: true })
       checkHeaders(request, version)
       if (version === undefined) throw new Kv4Error('not_found')

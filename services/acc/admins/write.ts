@@ -1,5 +1,5 @@
 import type { AdminProfile, StoredAdmin } from '../../../auth'
-import { Key, Kv4Error, VersionTag, type Json, type JsonObject, type Version } from '../../../core'
+import { Key, Kv4Error, VersionTag, type Json, type JsonObject, type Version, addressIn } from '../../../core'
 import { Reply, route, type Route } from '../../module'
 import { VER } from '../../ver'
 import { parseEmail } from '../email'
@@ -29,7 +29,7 @@ export function write(method: 'PUT' | 'POST', room: AccRoom): Route {
       if (v === undefined) throw new Kv4Error('require_password')
       const name = adminName(request.body?.k, v, room)
       const profile = profileChanges(v)
-      const address = { ...room.places.admins, key: Key.parse(name) }
+      const address = addressIn(room.places.admins, Key.parse(name))
       if (v.password === undefined && (await bucket.get(address)) === undefined)
         throw new Kv4Error('require_password')
       const password = await hashOf(v.password, room)

@@ -1,6 +1,6 @@
 import type { StoredLogin } from '../../../auth'
 import type { Principal } from '../../../auth/principal'
-import { BucketName, Key, type Address, type JsonObject } from '../../../core'
+import { BucketName, Key, type Address, type JsonObject, addressIn } from '../../../core'
 import { showAccount } from '../accounts/show'
 import type { Show } from '../login-read'
 import type { AccRoom } from '../room'
@@ -16,14 +16,14 @@ export function ownEntry({ places }: AccRoom, { account, sub, bucket }: Principa
   if (sub !== undefined)
     return {
       bucket: BucketName.of(account),
-      address: { ...places.accounts, key: Key.parse(sub) },
+      address: addressIn(places.accounts, Key.parse(sub)),
       show: showAccount,
     }
   return bucket === BucketName.system
-    ? { bucket, address: { ...places.system, key: Key.parse(account) }, show: showSystem }
+    ? { bucket, address: addressIn(places.system, Key.parse(account)), show: showSystem }
     : {
         bucket: BucketName.system,
-        address: { ...places.accounts, key: Key.parse(account) },
+        address: addressIn(places.accounts, Key.parse(account)),
         show: showAccount,
       }
 }

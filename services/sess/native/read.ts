@@ -9,6 +9,7 @@ import {
   type Entry,
   type Json,
   type JsonObject,
+  addressIn,
 } from '../../../core'
 import { boundedListing } from '../../bounded-listing'
 import { entryReply } from '../../entry-reply'
@@ -79,7 +80,7 @@ export function read(sessions: Sessions): Route {
           const place = { layer: SESSIONS, path }
           return query.k === undefined
             ? pathSeries(bucket, place, query)
-            : keySeries(bucket, { ...place, key: Key.parse(query.k) }, query)
+            : keySeries(bucket, addressIn(place, Key.parse(query.k)), query)
         }
         default:
           return form satisfies never
