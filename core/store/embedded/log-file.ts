@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { constants } from 'node:fs'
+import { constants, write } from 'node:fs'
 import { crc32 } from 'node:zlib'
 
 export interface Batch {
@@ -113,8 +113,7 @@ export class LogFile {
     const bytes = Buffer.allocUnsafe(length)
     const crc = encode(batch, before, bytes)
     for (let at = 0; at < length;) {
-      const { bytesWritten } = await this.handle.write(bytes, at, length - at, this.#position + at)
-      at += bytesWritten
+      at += await written(this.handle.fd, bytes, at, this.#position + at)
     }
     if (!SYNCS) await this.handle.datasync()
     this.#size = Math.max(this.#size, this.#position + length)
@@ -131,6 +130,16 @@ export class LogFile {
 /** Whether a batch is the one right after another. */
 export function follows(batch: LoggedBatch, last: Pick<LoggedBatch, 'seq' | 'crc'>): boolean {
   return batch.seq === last.seq + 1 && batch.before === last.crc
+}
+
+/** Of the bytes from an offset on, how many were written. With less around it than a FileHandle has. */
+function written(file: number, bytes: Buffer, from: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(file, bytes, from, bytes.length - from, position, (error, count) => {
+      if (error === null) resolve(count)
+      else reject(error)
+    })
+  })
 }
 
 function encodedBytes({ writes }: Batch): number {

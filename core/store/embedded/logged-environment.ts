@@ -147,16 +147,16 @@ export class LoggedEnvironment implements Reader {
       await room
     }
     this.#check()
-    const batch: Batch = { seq: this.#last.seq + 1, writes: [...writes] }
+    const { seq, crc: before } = this.#last
+    const batch: Batch = { seq: seq + 1, writes: [...writes] }
     try {
       // What is in the log and cannot be applied would keep the store from opening for good.
       for (const [key] of batch.writes)
         if (key.length === 0 || key.length > LONGEST_KEY) throw new RangeError(`a key of ${key.length} bytes`)
-      const before = this.#last.crc
       const crc = await this.#inTime(this.log.append(batch, before, this.#applied))
       // Applying failed meanwhile: nothing is acknowledged any more.
       this.#check()
-      this.#take({ ...batch, crc, before })
+      this.#take({ seq: batch.seq, writes: batch.writes, crc, before })
     } catch (error) {
       throw (this.#failure = error as Error)
     }
