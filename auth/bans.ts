@@ -1,4 +1,4 @@
-import { Key, Kv4Error, Layer, Path, isKv4Error } from '../core'
+import { DEFAULT_LIMIT, Key, Kv4Error, Layer, Path, isKv4Error } from '../core'
 import type { Bucket, BucketName, Engine, LayerDeclaration, Listing } from '../core'
 import { callerAddress, parseAddressRange } from './address-range'
 import type { AddressRange, CallerAddress } from './address-range'
@@ -6,8 +6,8 @@ import type { AddressRange, CallerAddress } from './address-range'
 /** Where bans are kept: at the path from which on down they hold, under their range. */
 const LAYER = Layer.parse('*auth')
 
-/** On one page of the engine's. */
-const PATHS_AT_ONCE = 1_000
+/** Paths; as many as come on the one page that the engine keeps. */
+const MOST_PATHS = DEFAULT_LIMIT
 const MOST = 10_000
 const ADMITTED = Promise.resolve()
 
@@ -75,7 +75,7 @@ class EngineBans implements Bans {
    * By the listing of the paths with bans that each was made from: the engine keeps handing out the same listing until
    * a ban comes, goes, or lapses at another time.
    */
-  readonly #tables = new WeakMap<readonly Path[], Promise<Table>>()
+  readonly #tables = new WeakMap<Listing<Path>, Promise<Table>>()
 
   constructor(
     private readonly engine: Engine,
@@ -122,7 +122,7 @@ class EngineBans implements Bans {
     const bucket = this.engine.bucket(name)
     const paths = await pathsWithBans(bucket)
     const { count } = await this.#table(bucket, paths)
-    return { count, full: count >= MOST || paths.items.length >= PATHS_AT_ONCE }
+    return { count, full: count >= MOST || paths.items.length >= MOST_PATHS }
   }
 
   async *watch(name: BucketName, signal: AbortSignal): AsyncGenerator<Ban, void, undefined> {
@@ -143,19 +143,19 @@ class EngineBans implements Bans {
     return false
   }
 
-  #table(bucket: Bucket, paths: Awaited<ReturnType<typeof pathsWithBans>>): Promise<Table> {
-    let table = this.#tables.get(paths.items)
+  #table(bucket: Bucket, paths: Listing<Path>): Promise<Table> {
+    let table = this.#tables.get(paths)
     if (table === undefined) {
       table = readTable(bucket, paths)
-      this.#tables.set(paths.items, table)
+      this.#tables.set(paths, table)
       // A failure is not remembered.
-      table.catch(() => this.#tables.delete(paths.items))
+      table.catch(() => this.#tables.delete(paths))
     }
     return table
   }
 }
 
-async function pathsWithBans(bucket: Bucket, after?: Path): ReturnType<Bucket['paths']> {
+async function pathsWithBans(bucket: Bucket, after?: Path): Promise<Listing<Path>> {
   try {
     return await bucket.paths(LAYER, Path.root, undefined, after === undefined ? {} : { after })
   } catch (error) {
@@ -165,7 +165,7 @@ async function pathsWithBans(bucket: Bucket, after?: Path): ReturnType<Bucket['p
   }
 }
 
-async function readTable(bucket: Bucket, first: Awaited<ReturnType<typeof pathsWithBans>>): Promise<Table> {
+async function readTable(bucket: Bucket, first: Listing<Path>): Promise<Table> {
   const byPath = new Map<Path, Rules>()
   let count = 0
   let page = first
@@ -184,7 +184,11 @@ async function readRules(bucket: Bucket, path: Path, rules: Rules): Promise<numb
   let count = 0
   let after: Key | undefined
   do {
-    const page = await bucket.entries({ layer: LAYER, path }, { ...(after !== undefined && { after }) })
+    // Past the cache: it holds few listings, and those of many paths would push out the one that keeps the table.
+    const page = await bucket.entries(
+      { layer: LAYER, path },
+      { consistent: true, ...(after !== undefined && { after }) },
+    )
     for (const { key, version } of page.items) {
       const rule = { range: parseAddressRange(key), exp: version.exp ?? Infinity }
       if (key.includes('/')) rules.ranges.push(rule)

@@ -173,7 +173,10 @@ export interface Bucket {
     depth: number | undefined,
     page?: PageOptions<Path>,
   ): Promise<Listing<Path>>
-  /** The first page of all paths, where no store has to be asked for it; undefined: ask `paths`. */
+  /**
+   * The first page of all paths, where no store has to be asked for it; undefined: ask `paths`. The same object until a
+   * key of the layer comes, goes, or lapses at another time.
+   */
   peekPaths(layer: Layer): Listing<Path> | undefined
   layers(): Promise<readonly Layer[]>
 

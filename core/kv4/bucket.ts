@@ -36,7 +36,8 @@ import type { Sample, Slot, Version } from './version'
 import { isLive } from './version'
 import { watch } from './watch'
 
-const DEFAULT_LIMIT = 1_000
+/** What a page of a listing holds at most where its caller does not say. */
+export const DEFAULT_LIMIT = 1_000
 const MAX_LIMIT = 10_000
 const REMOVE_AT_ONCE = 500
 const MAX_TTL_MS = 10 * 366 * 24 * 3600 * 1000
@@ -216,24 +217,23 @@ export class EngineBucket implements Bucket {
     const limit = checkLimit(page.limit)
     const kind = this.host.layers.of(layer).kind
     return this.#with(async (open) => {
-      const read = () =>
-        open.store.paths(layer, kind, under, depth, {
-          limit: limit + 1,
-          ...(page.after !== undefined && { after: page.after }),
-        })
+      const read = async () =>
+        pageOf(
+          await open.store.paths(layer, kind, under, depth, {
+            limit: limit + 1,
+            ...(page.after !== undefined && { after: page.after }),
+          }),
+          limit,
+        )
+      if (page.consistent || limit > MAX_CACHED_ROWS) return read()
       const { name, touches } = pathsListing(layer, under, depth, page.after, limit)
-      const rows =
-        page.consistent || limit > MAX_CACHED_ROWS
-          ? await read()
-          : await open.cache.listing(layer, name, touches, () => open.fresh, read)
-      return pageOf(rows, limit)
+      return open.cache.listing(layer, name, touches, () => open.fresh, read)
     })
   }
 
   peekPaths(layer: Layer): Listing<Path> | undefined {
     const open = this.host.peek(this.name)
-    const rows = open?.fresh === true ? open.cache.knownListing<Path>(layer, ALL_PATHS) : undefined
-    return rows && pageOf(rows, DEFAULT_LIMIT)
+    return open?.fresh === true ? open.cache.knownListing<Listing<Path>>(layer, ALL_PATHS) : undefined
   }
 
   async layers(): Promise<readonly Layer[]> {

@@ -42,7 +42,7 @@ interface PendingListing {
 }
 
 interface CachedListing {
-  readonly rows: readonly unknown[]
+  readonly page: unknown
   readonly touches: Touches
 }
 
@@ -146,26 +146,26 @@ export class BucketCache {
     this.#old.del(id)
   }
 
-  knownListing<Row>(layer: Layer, name: string): readonly Row[] | undefined {
-    return this.#listings.get(layer)?.get(name)?.rows as readonly Row[] | undefined
+  knownListing<Page>(layer: Layer, name: string): Page | undefined {
+    return this.#listings.get(layer)?.get(name)?.page as Page | undefined
   }
 
-  /** Rows of a listing, kept until a change that `touches` it. */
-  async listing<Row>(
+  /** A page of a listing, the same object until a change that `touches` it. */
+  async listing<Page>(
     layer: Layer,
     name: string,
     touches: Touches,
     keep: () => boolean,
-    read: () => Promise<readonly Row[]>,
-  ): Promise<readonly Row[]> {
-    const known = keep() ? this.knownListing<Row>(layer, name) : undefined
+    read: () => Promise<Page>,
+  ): Promise<Page> {
+    const known = keep() ? this.knownListing<Page>(layer, name) : undefined
     if (known !== undefined) return known
     const pending: PendingListing = { overtaken: false, touches }
     this.#pendingListings.add(pending)
     try {
-      const rows = await read()
-      if (!pending.overtaken && keep()) this.#keepListing(layer, name, { rows, touches })
-      return rows
+      const page = await read()
+      if (!pending.overtaken && keep()) this.#keepListing(layer, name, { page, touches })
+      return page
     } finally {
       this.#pendingListings.delete(pending)
     }
