@@ -60,6 +60,8 @@ function parsePlace(text: string): RequestPlace {
   if (text.length > MOST_LENGTH) return readPlace(text)
   // A copy: a piece of the target would keep the whole of it in memory, and what a query says may be secret.
   const own = Buffer.from(text).toString()
+  // A lone surrogate, which UTF-8 has none of, became another character: the original is what is refused.
+  if (own !== text) return readPlace(text)
   const place = readPlace(own)
   if (places.size >= MOST_PLACES) places.clear()
   places.set(own, place)

@@ -49,6 +49,8 @@ describe('request target', () => {
     ['/_data/%2E/x', 'bad_segment'],
     ['/_data/%00', 'bad_segment'],
     ['/_data/a%0d%0ab', 'bad_segment'],
+    ['/_data/a\ud800', 'bad_segment'],
+    ['/_data/\udc00/b', 'bad_segment'],
     ['/_data/' + 'x'.repeat(256), 'bad_segment'],
     ['/_data/' + 'x/'.repeat(65), 'bad_segment'],
   ])('refuses %s', (target, code) => {
