@@ -32,7 +32,7 @@ export interface Version extends SecondaryKeys {
 /** One append to a series. */
 export interface Sample {
   readonly at: number
-  /** Unique per address and `at`: `<node>-<sequence>`. Appending the same sample twice stores it once. */
+  /** Unique per address and `at`: of `SampleIds`, or of the request's mark. Appending the same sample twice stores it once. */
   readonly id: string
   readonly by: string
   readonly v: Json
