@@ -53,7 +53,7 @@ export async function readGround(
 }
 
 /** `at` tells an entry from one of the same number in a bucket that was made anew. */
-function isSame(present: Version | undefined, version: Version): boolean {
+function isSame(present: Version | null | undefined, version: Version): boolean {
   return present === version || (present?.n === version.n && present.at === version.at)
 }
 
@@ -99,8 +99,7 @@ export class VerifyCache {
     if ((until !== undefined && until <= now) || now - cached.confirmedAt >= this.#confirmEvery)
       return undefined
     for (const { bucket, address, version } of cached.verified.grounds) {
-      const present = this.#engine.bucket(bucket).peek(address)
-      if (present === undefined || !isSame(present.version, version)) return undefined
+      if (!isSame(this.#engine.bucket(bucket).peek(address), version)) return undefined
     }
     this.#use(digest, cached)
     return cached.verified.principal

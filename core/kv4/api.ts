@@ -41,12 +41,6 @@ export interface ReadOptions {
   readonly consistent?: boolean
 }
 
-/** An answer of the cache. */
-export interface Peeked {
-  /** undefined: absent, deleted or lapsed. */
-  readonly version: Version | undefined
-}
-
 export interface Entry {
   readonly key: Key
   readonly version: Version
@@ -138,8 +132,11 @@ export interface Bucket {
 
   /** The live value now, or what was live at an instant (`at`, unix ms). undefined: absent, deleted or lapsed. */
   get(address: Address, options?: ReadOptions & { readonly at?: number }): Promise<Version | undefined>
-  /** What `get` would answer, where no store has to be asked for it; undefined: ask `get`. @throws wrong_layer_kind */
-  peek(address: Address): Peeked | undefined
+  /**
+   * What `get` would answer, where no store has to be asked for it (null: absent, deleted or lapsed); undefined: ask
+   * `get`. @throws wrong_layer_kind
+   */
+  peek(address: Address): Version | null | undefined
   /** By secondary key. */
   find(place: Place, slot: Slot, value: string, options?: ReadOptions): Promise<Entry | undefined>
 

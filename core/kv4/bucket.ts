@@ -10,7 +10,6 @@ import type {
   PageOptions,
   PathHistoryCursor,
   PathRow,
-  Peeked,
   PutOptions,
   ReadOptions,
   TimeRange,
@@ -41,7 +40,6 @@ export const DEFAULT_LIMIT = 1_000
 const MAX_LIMIT = 10_000
 const REMOVE_AT_ONCE = 500
 const MAX_TTL_MS = 10 * 366 * 24 * 3600 * 1000
-const ABSENT: Peeked = { version: undefined }
 const ALL_PATHS = pathsName(Path.root, undefined, undefined, DEFAULT_LIMIT)
 
 /** What a bucket needs of the engine that it belongs to. */
@@ -75,7 +73,7 @@ export class EngineBucket implements Bucket {
   ): Promise<Version | undefined> {
     if (options === undefined || (options.consistent !== true && options.at === undefined)) {
       const known = this.peek(address)
-      if (known !== undefined) return known.version
+      if (known !== undefined) return known ?? undefined
     }
     const kind = this.#entryKind(address.layer)
     return this.#with(async (open) => {
@@ -88,11 +86,11 @@ export class EngineBucket implements Bucket {
     })
   }
 
-  peek(address: Address): Peeked | undefined {
+  peek(address: Address): Version | null | undefined {
     this.#entryKind(address.layer)
     const open = this.host.peek(this.name)
     const known = open && peekHead(open, addressId(address))
-    return known === undefined || this.#live(known.version) !== undefined ? known : ABSENT
+    return known && (this.#live(known) ?? null)
   }
 
   async find(place: Place, slot: Slot, value: string, options?: ReadOptions): Promise<Entry | undefined> {

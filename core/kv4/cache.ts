@@ -7,10 +7,8 @@ import { Path } from './path'
 import type { Version } from './version'
 import { valueSize } from './value-size'
 
-/** What is known of an address: its latest version (a `delete` too), or that nothing was ever written there. */
-export interface Known {
-  readonly version: Version | undefined
-}
+/** What is known of an address: its latest version (a `delete` too), or null: nothing was ever written there. */
+export type Known = Version | null
 
 /** Changed in place: taking in another object costs node-cache several times a look-up. */
 interface Cached {
@@ -71,7 +69,8 @@ export class BucketCache {
   }
 
   get(id: string): Known | undefined {
-    return this.#cached(id)
+    const cached = this.#cached(id)
+    return cached && (cached.version ?? null)
   }
 
   /** Announces a read of the entry, which ends with `settle` or `abandon`. */

@@ -233,7 +233,7 @@ export class Committer {
       if (queued.entry === undefined || heads.has(queued.id)) continue
       const known = queued.attempts === 0 && this.keep() ? this.cache.get(queued.id) : undefined
       if (known !== undefined)
-        heads.set(queued.id, { version: known.version, fresh: this.features.exclusive })
+        heads.set(queued.id, { version: known ?? undefined, fresh: this.features.exclusive })
       else {
         heads.set(queued.id, { version: undefined, fresh: false })
         queued.guessed = this.#guesses(queued, queued.entry)

@@ -1,15 +1,13 @@
 import type { Address } from './address'
 import { addressId } from './address'
+import type { Known } from './cache'
 import type { OpenBucket } from './open-bucket'
 import type { Version } from './version'
 
 type EntryKind = 'versioned' | 'current'
 
-/** The latest version that the cache knows and may be believed: `known` false sends the caller to the store. */
-export function peekHead(
-  bucket: OpenBucket,
-  id: string,
-): { readonly version: Version | undefined } | undefined {
+/** What the cache knows and may be believed; undefined sends the caller to the store. */
+export function peekHead(bucket: OpenBucket, id: string): Known | undefined {
   return bucket.fresh ? bucket.cache.get(id) : undefined
 }
 
@@ -37,7 +35,7 @@ export async function readHeads(
     const id = addressId(address)
     const known = consistent ? undefined : peekHead(bucket, id)
     if (known === undefined) unknown.push({ index, id, address })
-    else found[index] = known.version
+    else found[index] = known ?? undefined
   })
   if (unknown.length === 0) return found
   const pending = unknown.map(({ id }) => bucket.cache.reading(id))

@@ -155,15 +155,18 @@ describe('the engine of many buckets', () => {
     const address = at('/a', 'k')
     expect(bucket.peek(address)).toBeUndefined()
     await bucket.get(address)
-    expect(bucket.peek(address)).toEqual({ version: undefined })
+    expect(bucket.peek(address)).toBeNull()
     const written = await bucket.put(address, 1, { by, ttl: 1_000 })
-    expect(bucket.peek(address)?.version).toBe(written)
+    expect(bucket.peek(address)).toBe(written)
     clock.forward(1_000)
-    expect(bucket.peek(address)).toEqual({ version: undefined })
+    expect(bucket.peek(address)).toBeNull()
     const again = await bucket.put(address, 2, { by })
-    expect(bucket.peek(address)?.version).toBe(again)
+    const peeked = bucket.peek(address)
+    expect(peeked).toBe(again)
     await bucket.remove(address, { by })
-    expect(bucket.peek(address)).toEqual({ version: undefined })
+    expect(bucket.peek(address)).toBeNull()
+    // What was peeked at stays what it was.
+    expect(peeked).toMatchObject({ op: 'update', v: 2 })
   })
 
   test('the paths that are peeked at follow what is written', async () => {
