@@ -7,6 +7,21 @@ Every name is an environment variable and a flag of \`kv4 serve\`; a flag wins. 
 start. \`kv4 config\` prints what is in force, without secrets.
 `
 
+const COUCHDB = `## A new release on CouchDB
+
+Each release asks views of its own, in a design document \`_design/kv4-…\` that is named by their content and that it makes
+in each database \`kv4_…_data\`. Those of an earlier release stay, so that nodes of two releases can work on one bucket.
+
+- **After an upgrade that changes the views** the first listing of a large bucket waits until CouchDB has built them, minutes
+  for a million documents. Calls that need them answer [store_unavailable](errors.md#store_unavailable) with Retry-After
+  meanwhile.
+- **When no node of the earlier release is left**, remove its views: until then CouchDB goes on updating them with what is
+  written, and their files stay on the disk. A bucket that the new release has made has the document in use alone; in each
+  database \`DELETE\` the other \`_design/kv4-…\` (\`GET /{db}/_design_docs\` names them with their revisions), then
+  \`POST /{db}/_view_cleanup\` (with \`Content-Type: application/json\`): it removes the files to which no design document
+  refers any more, and only those.
+`
+
 const CLIENT = `## The command line client
 
 | Name | Meaning |
@@ -31,6 +46,7 @@ export const configuration: Page = {
       notice('server/config.ts'),
       INTRODUCTION,
       table(['Name', 'Flag', 'Default', 'Meaning'], rows),
+      COUCHDB,
       CLIENT,
     ].join('\n')
   },
