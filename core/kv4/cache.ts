@@ -15,6 +15,8 @@ interface Cached {
   version: Version | undefined
   /** Bytes it counts for. */
   size: number
+  /** Listings know of it; false: it was read, perhaps before the feed tells of it. */
+  listed: boolean
 }
 
 const ENTRY_OVERHEAD = 200
@@ -105,26 +107,28 @@ export class BucketCache {
       return version
     }
     // Known but older: newer knowledge always replaces older, even while the feed is silent.
-    if ((keep && !pending.overtaken) || known !== undefined) this.#keep(id, known, version)
+    if ((keep && !pending.overtaken) || known !== undefined) this.#keep(id, known, version, false)
     return version
   }
 
   /** A write that this process was acknowledged. @param id the address's */
   wrote(id: string, address: Address, version: Version, keep: boolean): void {
     const known = this.#cached(id)
-    this.#overtake(id, address, known?.version, version)
+    this.#overtake(id, address, listed(known), version)
     if (known?.version !== undefined && known.version.n > version.n) return
-    if (keep || known !== undefined) this.#keep(id, known, version)
+    if (keep || known !== undefined) this.#keep(id, known, version, true)
   }
 
   /** A change that the feed tells of. */
   heard(address: Address, version: Version, kind: 'versioned' | 'current'): void {
     const id = addressId(address)
     const known = this.#cached(id)
-    if (known?.version?.n === version.n && known.version.op === version.op) return
-    this.#overtake(id, address, known?.version, version)
+    const same = known?.version?.n === version.n && known.version.op === version.op
+    if (same && known.listed) return
+    this.#overtake(id, address, listed(known), version)
     if (known === undefined) return
-    if ((known.version?.n ?? 0) < version.n) this.#keep(id, known, version)
+    if (same) known.listed = true
+    else if ((known.version?.n ?? 0) < version.n) this.#keep(id, known, version, true)
     // A current entry that was removed and made again by a node whose clock is behind: only the store knows.
     else if (kind === 'current') this.forget(id)
   }
@@ -195,13 +199,14 @@ export class BucketCache {
   }
 
   /** @param cached what is kept under that id */
-  #keep(id: string, cached: Cached | undefined, version: Version | undefined): void {
+  #keep(id: string, cached: Cached | undefined, version: Version | undefined, listed: boolean): void {
     const size = ENTRY_OVERHEAD + id.length * 2 + (version === undefined ? 0 : valueSize(version.v))
     const grown = size - (cached?.size ?? 0)
-    if (cached === undefined) this.#young.set<Cached>(id, { version, size })
+    if (cached === undefined) this.#young.set<Cached>(id, { version, size, listed })
     else {
       cached.version = version
       cached.size = size
+      cached.listed = listed
     }
     this.#grow(grown)
   }
@@ -220,6 +225,7 @@ export class BucketCache {
     this.#youngBytes = 0
   }
 
+  /** @param before what listings know of */
   #overtake(id: string, address: Address, before: Version | undefined, version: Version): void {
     const pending = this.#pendingReads.get(id)
     if (pending !== undefined) {
@@ -279,6 +285,10 @@ export function pathsName(
   limit: number,
 ): string {
   return `paths\n${under}\n${depth ?? ''}\n${limit}\n${after ?? ''}`
+}
+
+function listed(cached: Cached | undefined): Version | undefined {
+  return cached?.listed === true ? cached.version : undefined
 }
 
 function newGeneration(): NodeCache {

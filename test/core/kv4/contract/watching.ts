@@ -194,6 +194,22 @@ export function watchingContract(bench: EngineBench): void {
       await eventually(async () => expect(await there.get(at('/x', 'k'))).toBeUndefined())
     })
 
+    bench.test(
+      'a cached listing learns of what the other wrote and this one has read before the feed told',
+      async () => {
+        const here = await bench.bucket()
+        const there = bench.other(here)
+        const place = { layer: DATA, path: Path.parse('/x') }
+        expect((await there.keys(place)).items).toEqual([])
+        await here.put(at('/x', 'k'), 1, { by })
+        expect((await there.get(at('/x', 'k')))?.v).toBe(1)
+        await eventually(async () => expect((await there.keys(place)).items).toEqual(['k']))
+        await here.remove(at('/x', 'k'), { by })
+        expect(await there.get(at('/x', 'k'), { consistent: true })).toBeUndefined()
+        await eventually(async () => expect((await there.keys(place)).items).toEqual([]))
+      },
+    )
+
     bench.test('compare-and-set has one winner, blind writes all get in', async () => {
       const here = await bench.bucket()
       const there = bench.other(here)
