@@ -213,7 +213,8 @@ export class RateExceeded extends Kv4Error {
 function usage(rate: Rate, state: RateLimiterRes): Usage {
   const over = state.consumedPoints > rate.limit
   return {
-    ...rate,
+    limit: rate.limit,
+    window: rate.window,
     used: Math.min(state.consumedPoints, rate.limit),
     replyAfter: over ? Math.ceil(state.msBeforeNext / 1000) : 0,
   }
