@@ -18,5 +18,6 @@ module.exports = {
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   // Many tests wait for a clock or for other processes: one worker more than a small machine has cores.
   maxWorkers: 3,
+  testSequencer: '<rootDir>/test/sequencer.js',
   testTimeout: 30_000,
 }

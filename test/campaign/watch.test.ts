@@ -19,7 +19,7 @@ async function run(
 
 describe('watchers that disconnect at random and resume', () => {
   test('on the embedded store miss nothing', async () => {
-    const result = await run({ watchers: 30, writes: 1_500 })
+    const result = await run({ watchers: 30, writes: 1_000 })
     expect(result.problems).toEqual([])
     expect(result.disconnects).toBeGreaterThan(100)
     expect(result.told).toBeGreaterThan(5_000)

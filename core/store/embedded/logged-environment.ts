@@ -8,7 +8,7 @@ import type { Logged } from './overlay'
 import { WriteAheadLog } from './write-ahead-log'
 
 /** Records that go to the environment in one transaction, about; and how long they wait for more, ms. */
-const APPLY_AT = 2000
+const APPLY_AT = 5000
 const APPLY_AFTER_MS = 500
 /** What may wait; who writes faster than the environment takes it is slowed down. */
 const MOST_RECORDS = 20_000
