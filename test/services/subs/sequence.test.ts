@@ -113,7 +113,7 @@ describe('the frames of V1', () => {
   test('carry the whole object of the client, and say type, sender and room', async () => {
     const alice = await world.peer('dom/app/room', 'alice', 'ws')
     const bob = await world.peer('dom/app/room', 'bob', 'ws')
-    expect(alice.take().concat(bob.take())).toEqual([
+    expect((await alice.next(2)).concat(bob.take())).toEqual([
       '{"type":"peers","userid":"__sys__","message":{"users":["alice"]},"room":"room"}',
       '{"type":"peer_connected","userid":"bob","message":"bob","room":"room"}',
       '{"type":"peers","userid":"__sys__","message":{"users":["alice","bob"]},"room":"room"}',
