@@ -44,7 +44,6 @@ import {
   versionKey,
 } from './layout'
 import { planWrites } from './plan'
-import type { LatestNumbers } from './plan'
 import type { Pending } from './pending'
 import { prepare } from './prepare'
 import { planPruneSamples, planPruneVersions } from './prune'
@@ -54,15 +53,6 @@ import { aggregateRows } from './rollup'
 
 // Versions or samples forgotten in one transaction.
 const PRUNE_CHUNK = 1000
-
-/** The numbers given out so far, per transaction: several commits of one address may go together. */
-const latestOf = new WeakMap<Pending, LatestNumbers>()
-
-function latestNumbers(pending: Pending): LatestNumbers {
-  let latest = latestOf.get(pending)
-  if (latest === undefined) latestOf.set(pending, (latest = new Map<string, number>()))
-  return latest
-}
 
 /** A handle on one bucket. Reads are synchronous underneath: LMDB answers from memory-mapped pages. */
 export class EmbeddedBucket implements BucketStore {
@@ -84,7 +74,7 @@ export class EmbeddedBucket implements BucketStore {
     for (const { key, record } of prepared) bytes += 2 * key.length + record.length
     const commit = await this.committer.submit(bytes, (pending) => {
       this.state.check()
-      return planWrites(pending, this.state, prepared, latestNumbers(pending))
+      return planWrites(pending, this.state, prepared)
     })
     this.state.committed(commit)
     return commit.outcomes

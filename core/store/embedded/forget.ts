@@ -9,18 +9,13 @@ const KEPT_MS = 7 * 24 * 3600 * 1000
 /** Enough that they go faster than they come, few enough that the deletion which does it hardly takes longer. */
 const AT_ONCE = 1000
 
-/** Once for each bucket and transaction. */
-const done = new WeakMap<Pending, Set<number>>()
-
 /**
  * Plans the removal of old tombstones with what the feed says of them, at the cost of a deletion that comes later: where
- * nothing is deleted no tombstones are made either.
+ * nothing is deleted no tombstones are made either. Once for each bucket and transaction.
  */
 export function planForgetting(pending: Pending, bucket: BucketState, now: number): void {
-  let buckets = done.get(pending)
-  if (buckets === undefined) done.set(pending, (buckets = new Set()))
-  if (buckets.has(bucket.id)) return
-  buckets.add(bucket.id)
+  if (pending.forgetting.has(bucket.id)) return
+  pending.forgetting.add(bucket.id)
   const start = bucket.forgottenTo ?? typePrefix(bucket.id, RECORD.burial)
   const end = burialsFrom(bucket.id, now - KEPT_MS)
   let highest = 0

@@ -7,6 +7,10 @@ import type { Reader, Writes } from './environment'
 export class Pending {
   readonly #changes = new Map<string, readonly [Buffer, Buffer | undefined]>()
   readonly #appended: (readonly [Buffer, Buffer])[] = []
+  /** The version numbers that were given out, by address key: several commits of one address may go together. */
+  readonly latest = new Map<string, number>()
+  /** Buckets whose old tombstones were looked after. */
+  readonly forgetting = new Set<number>()
 
   constructor(readonly reader: Reader) {}
 

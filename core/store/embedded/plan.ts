@@ -40,9 +40,6 @@ import { periodAt } from './rollup'
 const BURIED = Buffer.from([1])
 const NEVER_WRITTEN: KeyState = { live: false, exp: undefined }
 
-/** What one transaction has given out so far: the latest version numbers, by address key. */
-export type LatestNumbers = Map<string, number>
-
 /** What a commit comes to, in the order of its writes, and what is known once it is on disk. */
 export interface PlannedCommit extends Committed {
   readonly outcomes: readonly Outcome[]
@@ -56,7 +53,6 @@ export function planWrites(
   pending: Pending,
   bucket: BucketState,
   writes: readonly Prepared[],
-  latest: LatestNumbers,
 ): PlannedCommit {
   const after = bucket.seq
   const changes: Change[] = []
@@ -69,14 +65,11 @@ export function planWrites(
         const { write, key, record } = prepared as Prepared & { write: PutVersion }
         const address = key.subarray(0, key.length - NUMBER_BYTES)
         const id = address.toString('latin1')
-        if (
-          conflicted.has(id) ||
-          write.version.n !== latestNumber(pending, bucket, latest, id, address) + 1
-        ) {
+        if (conflicted.has(id) || write.version.n !== latestNumber(pending, bucket, id, address) + 1) {
           conflicted.add(id)
           return 'conflict'
         }
-        latest.set(id, write.version.n)
+        pending.latest.set(id, write.version.n)
         numbers.set(id, write.version.n)
         planVersion(pending, bucket, write, key, record)
         changes.push({ kind: 'versioned', address: write.address, version: write.version })
@@ -84,7 +77,8 @@ export function planWrites(
       }
       case 'current': {
         const { write, key, record } = prepared as Prepared & { write: PutCurrent }
-        const entry = addressKey(bucket.id, RECORD.current, write.address)
+        const entry =
+          write.version.op === 'delete' ? addressKey(bucket.id, RECORD.current, write.address) : key
         const id = entry.toString('latin1')
         const before = pending.get(entry)
         if (conflicted.has(id) || write.over !== (before === undefined ? 0 : entryNumber(before))) {
@@ -107,14 +101,8 @@ export function planWrites(
   return { outcomes, after, changes, latest: numbers }
 }
 
-function latestNumber(
-  pending: Pending,
-  bucket: BucketState,
-  latest: LatestNumbers,
-  id: string,
-  address: Buffer,
-): number {
-  const known = latest.get(id) ?? bucket.latest(id)
+function latestNumber(pending: Pending, bucket: BucketState, id: string, address: Buffer): number {
+  const known = pending.latest.get(id) ?? bucket.latest(id)
   if (known !== undefined) return known
   const newest = firstKeyOf(pending.reader, address)
   return newest === undefined ? 0 : versionNumberOf(newest)
@@ -159,8 +147,8 @@ function planCurrent(
 ): void {
   // The feed keeps only the last word about a current entry.
   if (before !== undefined) pending.remove(feedKey(bucket.id, seqOf(before)))
-  const tombstone = addressKey(bucket.id, RECORD.tombstone, address)
-  const buried = before === undefined ? pending.get(tombstone) : undefined
+  const tombstone = before === undefined ? addressKey(bucket.id, RECORD.tombstone, address) : undefined
+  const buried = tombstone && pending.get(tombstone)
   if (buried !== undefined) {
     pending.remove(feedKey(bucket.id, seqOf(buried)))
     pending.remove(burialKey(bucket.id, decodeVersion(buried).at, address))
@@ -172,7 +160,7 @@ function planCurrent(
   pending.put(feedKey(bucket.id, seq), key.subarray(PREFIX_BYTES))
   const live = version.op !== 'delete'
   if (live) {
-    if (buried !== undefined) pending.remove(tombstone)
+    if (buried !== undefined) pending.remove(tombstone!)
   } else {
     if (before !== undefined) pending.remove(entry)
     pending.put(burialKey(bucket.id, version.at, address), BURIED)
