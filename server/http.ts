@@ -86,7 +86,7 @@ const STREAM_LOG: Partial<Record<ErrorCode, 'error' | 'debug'>> = {
 /**
  * The one HTTP path: an Express router with passport, mounted straight on node:http. An Express app in its place would
  * change the prototype of every request and response, which costs more than all the rest (docs/decisions/0040).
- * The chain: open → authenticate → answer; every error leaves through `refuse`.
+ * The chain: accept → open → authenticate → answer; every error leaves through `refuse`.
  */
 export function createHttp({
   bindings,
@@ -125,20 +125,22 @@ export function createHttp({
     })
   }
 
-  /** Understands the request line and finds the route. */
-  function open(request: ChainRequest, response: Response, next: NextFunction): void {
-    request.exchange = new Exchange(requestId(request.headers['x-request-id']))
+  /** The first of all: what a mount answers goes no further. */
+  function accept(request: ChainRequest, response: Response): void {
+    const { id } = (request.exchange = new Exchange(requestId(request.headers['x-request-id'])))
     if (logsRequests) logRequest(request, response, log)
     const mount = mounts?.find(request.url)
-    if (mount !== undefined) {
-      void mounts!.serve(mount, request, response, {
-        requestId: request.exchange.id,
-        last: draining,
-        streams,
-        outbox,
+    if (mount === undefined)
+      router(request, response, (error: unknown) => {
+        // Only when `refuse` itself failed.
+        log.error({ err: error }, 'an answer could not be given')
+        response.destroy()
       })
-      return
-    }
+    else void mounts!.serve(mount, request, response, { requestId: id, last: draining, streams, outbox })
+  }
+
+  /** Understands the request line and finds the route. */
+  function open(request: ChainRequest, response: Response, next: NextFunction): void {
     const method = request.method === 'HEAD' ? 'GET' : request.method
     if (method === 'OPTIONS') {
       send(request, response, 200, '{"s":"ok"}', ['Allow', PREFLIGHT[3], ...PREFLIGHT])
@@ -344,12 +346,7 @@ export function createHttp({
   })
   server.maxConnections = config.maxConnections
 
-  const handle = (request: IncomingMessage, response: ServerResponse) =>
-    router(request as Request, response as Response, (error: unknown) => {
-      // Only when `refuse` itself failed.
-      log.error({ err: error }, 'an answer could not be given')
-      response.destroy()
-    })
+  const handle = accept as (request: IncomingMessage, response: ServerResponse) => void
   server.on('request', handle)
   // Node would ask for the body at once; we do when the route wants one.
   server.on('checkContinue', handle)

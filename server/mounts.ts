@@ -33,6 +33,9 @@ export interface MountOptions {
   readonly logins?: Readonly<Record<string, MountLogin>>
 }
 
+/** What a request asks the platform for. */
+type Platform = Required<Omit<MountOptions, 'mounts' | 'log'>>
+
 /** All mounts, bound: what http.ts asks before it reads a URL in the platform's own way. */
 export interface Mounts {
   /** By the first segment of the request line, as it was sent. */
@@ -69,6 +72,8 @@ export function bindMounts({
 }: MountOptions): Mounts {
   const bySegment = new Map<string, Mount>()
   const names = new Set<string>()
+  /** In their order, by the methods that were asked for: node knows no others than its parser does. */
+  const routes = new Map<Mount, Map<string, readonly MountRoute[]>>()
   for (const mount of mounts) {
     if (names.has(mount.name)) throw new BindingError(`two mounts are called ${mount.name}`)
     names.add(mount.name)
@@ -82,6 +87,7 @@ export function bindMounts({
       bySegment.set(segment, mount)
     }
     for (const route of mount.routes) checkRoute(mount, route)
+    routes.set(mount, new Map<string, readonly MountRoute[]>())
   }
   const stray = Object.keys(logins).find((name) => !names.has(name))
   if (stray !== undefined)
@@ -89,10 +95,20 @@ export function bindMounts({
       `KV4_MOUNT_LOGINS: there is no mount ${stray}; there are ${[...names].sort().join(', ')}`,
     )
 
+  const platform: Platform = { engine, authentication, bans, calls, addressOf, originOf, logins }
+
   function find(target: string): Mount | undefined {
     if (bySegment.size === 0 || target.charCodeAt(0) !== 0x2f) return undefined
     const end = /[/?]/.exec(target.slice(1))?.index ?? target.length
     return bySegment.get(target.slice(1, end + 1))
+  }
+
+  function routesFor(mount: Mount, method: string): readonly MountRoute[] {
+    const byMethod = routes.get(mount)!
+    let found = byMethod.get(method)
+    if (found === undefined)
+      byMethod.set(method, (found = mount.routes.filter((route) => answers(route, method))))
+    return found
   }
 
   async function serve(
@@ -101,19 +117,11 @@ export function bindMounts({
     response: ServerResponse,
     { requestId, last, streams, outbox }: Parameters<Mounts['serve']>[3],
   ): Promise<void> {
-    const asked = new BoundMountRequest(request, response, mount, {
-      engine,
-      authentication,
-      bans,
-      calls,
-      remoteAddress: addressOf(request),
-      originOf,
-      login: logins[mount.name],
-    })
+    const asked = new BoundMountRequest(request, response, mount, platform)
     try {
       let reply: MountReply
       try {
-        reply = await answer(mount, asked)
+        reply = await answer(mount, routesFor(mount, asked.method), asked)
       } catch (error) {
         if (error instanceof CallerGone) return
         tell(error, mount, requestId, log)
@@ -149,17 +157,28 @@ function answers(route: MountRoute, method: string): boolean {
   return methods.includes(method) || methods.includes('*') || (method === 'HEAD' && methods.includes('GET'))
 }
 
-async function answer(mount: Mount, request: BoundMountRequest): Promise<MountReply> {
-  for (const route of mount.routes) {
-    if (!answers(route, request.method)) continue
+/** Throws, or rejects. */
+function answer(
+  mount: Mount,
+  routes: readonly MountRoute[],
+  request: BoundMountRequest,
+): Promise<MountReply> {
+  for (const route of routes) {
     const match = route.pattern.exec(request.rawPath)
     if (match === null) continue
-    if (route.access !== 'public')
-      permit(route.access, await request.login(() => route.at?.(match) ?? Path.root))
-    return route.run(request, match)
+    return route.access === 'public' ? route.run(request, match) : answerPermitted(route, request, match)
   }
   const known = mount.routes.some(({ pattern }) => pattern.test(request.rawPath))
   throw new Kv4Error(known ? 'method_not_allowed' : 'not_found')
+}
+
+async function answerPermitted(
+  route: MountRoute,
+  request: BoundMountRequest,
+  match: RegExpExecArray,
+): Promise<MountReply> {
+  permit(route.access, await request.login(() => route.at?.(match) ?? Path.root))
+  return route.run(request, match)
 }
 
 function tell(error: unknown, mount: Mount, requestId: string, log: Log): void {
@@ -210,45 +229,28 @@ class BoundMountRequest implements MountRequest {
   readonly rawQuery: string
   readonly headers: IncomingHttpHeaders
   readonly remoteAddress: string
+  kept: object | undefined
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #mount: Mount
-  readonly #engine: Engine
-  readonly #authentication: Authentication
-  readonly #bans: Pick<Bans, 'check'>
-  readonly #calls: CallCount
-  readonly #originOf: MountOptions['originOf']
-  readonly #login: MountLogin | undefined
+  readonly #platform: Platform
   #counted = false
   #principal: Principal | undefined
   #body: Promise<Buffer> | undefined
   #signal: AbortSignal | undefined
 
-  constructor(
-    request: IncomingMessage,
-    response: ServerResponse,
-    mount: Mount,
-    platform: Pick<MountOptions, 'engine' | 'authentication' | 'bans' | 'calls' | 'originOf'> & {
-      readonly remoteAddress: string
-      readonly login: MountLogin | undefined
-    },
-  ) {
+  constructor(request: IncomingMessage, response: ServerResponse, mount: Mount, platform: Platform) {
     const target = request.url!
     const mark = target.indexOf('?')
     this.method = request.method!
     this.rawPath = mark === -1 ? target : target.slice(0, mark)
     this.rawQuery = mark === -1 ? '' : target.slice(mark + 1)
     this.headers = request.headers
-    this.remoteAddress = platform.remoteAddress
+    this.remoteAddress = platform.addressOf(request)
     this.#request = request
     this.#response = response
     this.#mount = mount
-    this.#engine = platform.engine
-    this.#authentication = platform.authentication
-    this.#bans = platform.bans
-    this.#calls = platform.calls
-    this.#originOf = platform.originOf
-    this.#login = platform.login
+    this.#platform = platform
   }
 
   get principal(): Principal {
@@ -262,7 +264,7 @@ class BoundMountRequest implements MountRequest {
   }
 
   get origin(): string {
-    return this.#originOf(this.#request)
+    return this.#platform.originOf(this.#request)
   }
 
   get signal(): AbortSignal {
@@ -284,12 +286,12 @@ class BoundMountRequest implements MountRequest {
   }
 
   bucketOf(principal: Principal): Bucket {
-    return this.#engine.bucket(principal.bucket)
+    return this.#platform.engine.bucket(principal.bucket)
   }
 
-  async authenticate(user: string, password: string, at = () => Path.root): Promise<Principal> {
+  authenticate(user: string, password: string, at = () => Path.root): Promise<Principal> {
     // Basic splits at the first colon, so such a user would become another user with another password.
-    if (user.includes(':')) throw new Kv4Error('unauthorized')
+    if (user.includes(':')) return Promise.reject(new Kv4Error('unauthorized'))
     return this.#identify(printBasicHeader({ user, password }), at)
   }
 
@@ -299,14 +301,16 @@ class BoundMountRequest implements MountRequest {
    */
   async login(at: () => Path): Promise<Principal> {
     const { authorization } = this.headers
-    const header = authorization ?? (this.#login === undefined ? undefined : printBasicHeader(this.#login))
+    const login = this.#platform.logins[this.#mount.name]
+    const header = authorization ?? (login === undefined ? undefined : printBasicHeader(login))
     return (this.#principal = await this.#identify(header, at))
   }
 
   async #identify(authorization: string | undefined, at: () => Path): Promise<Principal> {
-    const principal = await this.#authentication.authenticate({ authorization }, this.remoteAddress)
-    await this.#bans.check(principal.bucket, at(), this.remoteAddress)
-    if (!this.#counted) this.#calls.add(principal, this.#mount.name, this.method)
+    const { authentication, bans, calls } = this.#platform
+    const principal = await authentication.authenticate({ authorization }, this.remoteAddress)
+    await bans.check(principal.bucket, at(), this.remoteAddress)
+    if (!this.#counted) calls.add(principal, this.#mount.name, this.method)
     this.#counted = true
     return principal
   }

@@ -35,7 +35,7 @@ export async function readRequestBody(request: IncomingMessage, response: Server
  * The bytes of a body, whatever their type; empty where there is none.
  * @throws body_too_large with the limit; CallerGone
  */
-export async function readRawBody(
+export function readRawBody(
   request: IncomingMessage,
   response: ServerResponse,
   limit: number,
@@ -43,8 +43,8 @@ export async function readRawBody(
   const { headers } = request
   const declared = declaredLength(headers)
   if (declared === 0 || (declared === undefined && headers['transfer-encoding'] === undefined))
-    return Buffer.alloc(0)
-  if (declared !== undefined && declared > limit) throw tooLarge(limit)
+    return Promise.resolve(Buffer.alloc(0))
+  if (declared !== undefined && declared > limit) return Promise.reject(tooLarge(limit))
   if (headers.expect !== undefined) response.writeContinue()
   return collect(request, declared, limit)
 }

@@ -67,6 +67,11 @@ export interface MountRequest {
   bucketOf(principal: Principal): Bucket
   /** Ends when the caller has gone. */
   readonly signal: AbortSignal
+  /**
+   * What the mount keeps with the request on its way from `run` to `refuse`; undefined at first. A WeakMap in its place
+   * would keep every request alive until the next full collection: a minor one takes what is in a WeakMap for reachable.
+   */
+  kept: object | undefined
 }
 
 export interface MountReply {

@@ -15,6 +15,13 @@ export interface AccessToken {
   readonly expires: number
 }
 
+interface Opened {
+  readonly address: Address
+  /** Of the entry. */
+  readonly n: number
+  readonly credential: UserSecret
+}
+
 const LIFE_MS = 24 * 3600_000
 const MAX_REMEMBERED = 5_000
 const BY = '$sys'
@@ -34,8 +41,8 @@ export class AccessTokens {
   /** Given in this process, by a keyed digest of the credential: clients ask for one at each start. */
   readonly #given = new Map<string, AccessToken>()
   readonly #key = randomBytes(32)
-  /** Opened lately, by the key of the entry; holds only while the entry is the one that was opened. */
-  readonly #opened = new Map<string, { readonly n: number; readonly credential: UserSecret }>()
+  /** Opened lately, by the token; each holds only while its entry is the one that was opened. */
+  readonly #opened = new Map<string, Opened>()
 
   constructor(engine: Engine) {
     this.#bucket = engine.bucket(BucketName.system)
@@ -55,6 +62,14 @@ export class AccessTokens {
     return token
   }
 
+  /** What most requests get, without a wait; undefined: ask `open`. */
+  peek(text: string): UserSecret | undefined {
+    const opened = this.#opened.get(text)
+    return opened !== undefined && this.#bucket.peek(opened.address)?.n === opened.n
+      ? opened.credential
+      : undefined
+  }
+
   /** The credential to verify; undefined: no such token, or no longer. */
   async open(text: string): Promise<UserSecret | undefined> {
     if (!FORM.test(text)) return undefined
@@ -63,11 +78,9 @@ export class AccessTokens {
     const version =
       (await this.#bucket.get(address)) ?? (await this.#bucket.get(address, { consistent: true }))
     if (!isJsonObject(version?.v) || typeof version.v.sealed !== 'string') return undefined
-    const opened = this.#opened.get(address.key)
-    if (opened?.n === version.n) return opened.credential
     const credential = unseal(text, version.v.sealed)
     if (this.#opened.size >= MAX_REMEMBERED) this.#opened.clear()
-    this.#opened.set(address.key, { n: version.n, credential })
+    this.#opened.set(text, { address, n: version.n, credential })
     return credential
   }
 }

@@ -1,6 +1,6 @@
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import { BucketName, Key, Kv4Error, isJsonObject, addressIn } from '../../core'
-import type { Bucket, Engine, Path, Version } from '../../core'
+import type { Address, Bucket, Engine, Path, Version } from '../../core'
 import { PLACES } from './places'
 
 export const RESOURCES = ['session', 'service', 'configuration_value'] as const
@@ -66,7 +66,8 @@ const PLACE_OF = {
 /** Versions are immutable, and the cache hands out the same one until it is replaced. */
 const knownLimits = new WeakMap<Version, Limits>()
 
-function limitsOf(version: Version): Limits {
+function limitsOf(version: Version | null | undefined): Limits {
+  if (!version) return DEFAULT_LIMITS
   let limits = knownLimits.get(version)
   if (limits === undefined) {
     const changes = (isJsonObject(version.v) ? version.v : {}) as LimitChanges
@@ -77,6 +78,10 @@ function limitsOf(version: Version): Limits {
     knownLimits.set(version, limits)
   }
   return limits
+}
+
+function addressOf(bucket: BucketName): Address {
+  return addressIn(PLACES.limits, Key.parse(bucket))
 }
 
 /** What an account may have, and how often it may ask. Limits lie in `$sys`; rates are counted per node. */
@@ -94,14 +99,18 @@ export class Quotas {
   }
 
   async limits(bucket: BucketName): Promise<Limits> {
-    const version = await this.#system.get(addressIn(PLACES.limits, Key.parse(bucket)))
-    return version === undefined ? DEFAULT_LIMITS : limitsOf(version)
+    return this.#peek(bucket) ?? limitsOf(await this.#system.get(addressOf(bucket)))
+  }
+
+  #peek(bucket: BucketName): Limits | undefined {
+    const known = this.#system.peek(addressOf(bucket))
+    return known === undefined ? undefined : limitsOf(known)
   }
 
   /** Adds to what was set before. */
   async set(bucket: BucketName, by: string, { resource, rate }: LimitChanges): Promise<Limits> {
     await this.#system.modify(
-      addressIn(PLACES.limits, Key.parse(bucket)),
+      addressOf(bucket),
       (current) => {
         const before = (isJsonObject(current?.v) ? current.v : {}) as LimitChanges
         return {
@@ -148,7 +157,7 @@ export class Quotas {
 
   /** Counts one request. @throws rate_limited with the seconds to wait; it carries the usage */
   async consume(bucket: BucketName): Promise<Usage> {
-    const { rate } = await this.limits(bucket)
+    const { rate } = this.#peek(bucket) ?? (await this.limits(bucket))
     try {
       return usage(rate, await this.#limiter(rate).consume(bucket))
     } catch (state) {

@@ -89,9 +89,11 @@ export class Services {
   /** The next token. @throws not_found, bad_token */
   async heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string> {
     await this.leases.together()
+    const address = serviceAddress(id)
     let consistent = false
     for (;;) {
-      const version = await bucket.get(serviceAddress(id), { consistent })
+      const known = consistent ? undefined : bucket.peek(address)
+      const version = known === undefined ? await bucket.get(address, { consistent }) : known
       const stored = version?.v as unknown as StoredService | undefined
       const given = stored?.dying === undefined && stored?.lease?.token === token
       if (!given) {
@@ -105,9 +107,8 @@ export class Services {
       }
       const lease = this.leases.grant(stored.lease.heartbeat_timeout, 0)
       // Whoever has a token has heard that the service joined, so its event is there.
-      const { owes: _, ...rest } = stored
-      if (await this.leases.rewrite(bucket, serviceAddress(id), { ...rest, lease }, version!, by))
-        return lease.token
+      const alive: StoredService = { tags: stored.tags, metadata: stored.metadata, lease }
+      if (await this.leases.rewrite(bucket, address, alive, version!, by)) return lease.token
       consistent = true
     }
   }

@@ -51,13 +51,15 @@ export class Sessions {
   /** The next token. @throws not_found, bad_token */
   async heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string> {
     await this.leases.together()
+    const address = sessionAddress(id)
     for (let consistent = false; ; consistent = true) {
-      const version = await bucket.get(sessionAddress(id), { consistent })
+      const known = consistent ? undefined : bucket.peek(address)
+      const version = known === undefined ? await bucket.get(address, { consistent }) : known
       const stored = version?.v as unknown as StoredSession | undefined
       if (stored?.dying === undefined && stored?.lease.token === token) {
         const lease = this.leases.grant(stored.lease.heartbeat_timeout, 0)
-        if (await this.leases.rewrite(bucket, sessionAddress(id), { ...stored, lease }, version!, by))
-          return lease.token
+        const alive: StoredSession = { metadata: stored.metadata, lease }
+        if (await this.leases.rewrite(bucket, address, alive, version!, by)) return lease.token
       } else if (consistent) {
         if (stored === undefined || stored.dying !== undefined) throw absent(id)
         throw new Kv4Error('bad_token', { fields: { k: id } })

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { BucketName, Key, isKv4Error, addressIn } from '../../core'
-import type { Bucket, Engine, Version } from '../../core'
+import type { Address, Bucket, Engine, Version } from '../../core'
 import { PLACES } from './places'
 
 /** An account as the registry's clients know it. */
@@ -25,8 +25,14 @@ export class Tenants {
     this.#bucket = engine.bucket(BucketName.system)
   }
 
+  /** What most requests get, without a wait; undefined: ask `of`. */
+  peek(bucket: BucketName): Tenant | undefined {
+    const version = this.#bucket.peek(addressOf(bucket))
+    return version ? tenant(version) : undefined
+  }
+
   async of(bucket: BucketName): Promise<Tenant> {
-    const version = await this.#bucket.get(addressIn(PLACES.tenants, Key.parse(bucket)))
+    const version = await this.#bucket.get(addressOf(bucket))
     if (version !== undefined) return tenant(version)
     let making = this.#making.get(bucket)
     if (making === undefined) {
@@ -37,7 +43,7 @@ export class Tenants {
   }
 
   async #make(bucket: BucketName): Promise<Tenant> {
-    const address = addressIn(PLACES.tenants, Key.parse(bucket))
+    const address = addressOf(bucket)
     for (;;) {
       const id = String(randomInt(LOWEST, HIGHEST))
       try {
@@ -50,6 +56,10 @@ export class Tenants {
       }
     }
   }
+}
+
+function addressOf(bucket: BucketName): Address {
+  return addressIn(PLACES.tenants, Key.parse(bucket))
 }
 
 function tenant({ v, at }: Version): Tenant {

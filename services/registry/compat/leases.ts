@@ -52,18 +52,13 @@ export function leaseEndpoints<Changes>(
       async run(call, { bucket, login }, [text]) {
         const id = idOf(text)
         const sent = heartbeatToken(await call.body())
-        const token = await heartbeat(sent, () => all.heartbeat(bucket, login, id, sent))
-        return call.reply(200, { token })
+        try {
+          return call.reply(200, { token: await all.heartbeat(bucket, login, id, sent) })
+        } catch (error) {
+          // A token that is not the one that was given last is a marker that does not exist: contract §7.
+          throw isKv4Error(error, 'bad_token') ? new Refusal(missing('HeartbeatMarker', sent)) : error
+        }
       },
     },
   ]
-}
-
-/** A token that is not the one that was given last is a marker that does not exist: contract §7. */
-async function heartbeat(token: string, beat: () => Promise<string>): Promise<string> {
-  try {
-    return await beat()
-  } catch (error) {
-    throw isKv4Error(error, 'bad_token') ? new Refusal(missing('HeartbeatMarker', token)) : error
-  }
 }
