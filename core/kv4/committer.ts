@@ -81,6 +81,7 @@ export class Committer {
   /** Callers lately seen at once. */
   #recent = 0
   #lastMs = 0
+  #lastEnd = 0
   /** The part of addresses not known that were new, the latest counting most. */
   #newness = 1
 
@@ -147,7 +148,8 @@ export class Committer {
       for (const { size } of batch) this.#queuedBytes -= size
       const startedAt = performance.now()
       await this.#commitBatch(batch)
-      this.#lastMs = performance.now() - startedAt
+      this.#lastEnd = performance.now()
+      this.#lastMs = this.#lastEnd - startedAt
       // Callers may have fallen into two halves that take turns: those who wait now were in a batch just before, too.
       this.#recent = batch.length + this.#queue.length
     }
@@ -157,12 +159,13 @@ export class Committer {
   /**
    * A batch costs the store much the same whatever its size, so it is worth a short wait for the callers of the last
    * one, who are on their way with their next writes: until as many have come, none has come for a moment, or a part of
-   * what the last batch took is over.
+   * what the last batch took is over. Where it has been done for longer than it took, they would be here.
    */
   async #gather(): Promise<void> {
     const wanted = Math.min(this.#recent, MAX_BATCH)
     if (this.#queue.length >= wanted) return
     let now = performance.now()
+    if (now - this.#lastEnd > this.#lastMs + LULL_MS) return
     const until = now + this.#lastMs * GATHER_PART
     let lull = now + Math.min(this.#lastMs * GATHER_PART, LULL_MS)
     let length = this.#queue.length
