@@ -98,7 +98,11 @@ export class CouchDatabase {
     return rowsOf(results, queries.length)
   }
 
-  /** The documents of these ids, in the order asked. `conflicts`: with the branches that lost. */
+  /**
+   * The documents of these ids, in the order asked. `conflicts`: with the branches that lost. In a cluster each is read as
+   * a GET of its own would be: what a quorum of copies agrees on, without a wait for one that hangs. (`_bulk_get` waits
+   * for every copy when a document is not there.)
+   */
   async docs<Document = StoredDocument>(
     ids: readonly string[],
     conflicts = false,
@@ -111,6 +115,8 @@ export class CouchDatabase {
       body: { keys: ids },
     })
     if (rows.length !== ids.length) throw unavailable('CouchDB answered fewer documents than were asked for')
+    const failed = rows.find(({ error }) => error !== undefined && error !== 'not_found')
+    if (failed !== undefined) throw unavailable(`CouchDB failed to read a document: ${failed.error}`)
     return rows
   }
 
@@ -175,21 +181,6 @@ export class CouchDatabase {
     })
   }
 
-  /** The documents of these ids as a quorum of copies knows them, in the order asked; undefined: none, or deleted. */
-  async quorum<Document extends StoredDocument>(
-    ids: readonly string[],
-  ): Promise<readonly (Document | undefined)[]> {
-    const { results } = await this.send<BulkGetAnswer>({
-      method: 'POST',
-      path: '_bulk_get',
-      body: { docs: ids.map((id) => ({ id })) },
-    })
-    return ids.map((_, i) => {
-      const leaves = (results[i]?.docs ?? []).flatMap(({ ok }) => (ok && !ok._deleted ? [ok] : []))
-      return leaves.sort((a, b) => byRevision(b._rev!, a._rev!))[0] as Document | undefined
-    })
-  }
-
   /** Whether more than half of the copies of every shard are up now. */
   async hasQuorum(): Promise<boolean> {
     if (!this.client.clustered) return true
@@ -227,9 +218,4 @@ function rowsOf<Row>(results: readonly Rows<Row>[], expected: number): readonly 
     if (rows === undefined) throw unavailable(`CouchDB failed a query: ${error} ${reason}`)
     return rows
   })
-}
-
-/** CouchDB's own choice of a winner: the longest history, then the greatest hash. */
-function byRevision(a: string, b: string): number {
-  return Number.parseInt(a, 10) - Number.parseInt(b, 10) || (a < b ? -1 : a > b ? 1 : 0)
 }

@@ -62,7 +62,7 @@ export class Heads {
   ): Promise<void> {
     let open = wanted.map((_, i) => i)
     while (open.length > 0) {
-      const documents = await this.database.quorum<VersionDocument>(
+      const rows = await this.database.docs<VersionDocument>(
         open.map((i) => {
           const { address, kind } = wanted[i]!
           return kind === 'current'
@@ -71,11 +71,11 @@ export class Heads {
         }),
       )
       open = open.filter((i, asked) => {
-        const document = documents[asked]
+        const { doc: document } = rows[asked]!
         const current = wanted[i]!.kind === 'current'
-        if (document !== undefined) found[i] = { version: versionOf(document), rev: document._rev! }
+        if (document) found[i] = { version: versionOf(document), rev: document._rev! }
         else if (current) found[i] = undefined
-        return document !== undefined && !current
+        return !!document && !current
       })
     }
   }
