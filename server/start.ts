@@ -269,7 +269,9 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     })
     upgrades.attach(server)
     const connections = connectionsOf(server)
-    server.listen(config.port, config.host)
+    // Who connects while the process is held up waits in this queue. Whom it has no room for the kernel leaves to knock again,
+    // after longer and longer times.
+    server.listen({ port: config.port, host: config.host, backlog: config.maxConnections })
     await once(server, 'listening')
     const { port, address, family } = server.address() as AddressInfo
     const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
