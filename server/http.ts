@@ -44,6 +44,18 @@ interface ChainRequest extends Request {
   user?: Principal
 }
 
+/** How long a caller may take, ms. */
+export interface HttpTimeouts {
+  /** From the connection, or the end of the request before, to the end of the head. */
+  readonly headersMs: number
+  /** To the end of the body. */
+  readonly requestMs: number
+  /** How often that is looked at. */
+  readonly checkMs: number
+}
+
+const TIMEOUTS: HttpTimeouts = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000 }
+
 export interface HttpOptions {
   readonly bindings: Bindings
   /** The wire formats beside the envelope. Absent: none. */
@@ -63,6 +75,8 @@ export interface HttpOptions {
   readonly authenticate: RequestHandler
   readonly config: Pick<Config, 'status' | 'maxConnections' | 'streamBeatMs' | 'streamStallMs'>
   readonly log: Log
+  /** Tests make them short. Default 10 s, 30 s, 1 s. */
+  readonly timeouts?: HttpTimeouts | undefined
 }
 
 /** An HTTP server that does not listen yet. */
@@ -102,6 +116,7 @@ export function createHttp({
   authenticate,
   config,
   log,
+  timeouts = TIMEOUTS,
 }: HttpOptions): Http {
   const rest = config.status === 'rest'
   const isReady = readiness(engine)
@@ -127,6 +142,8 @@ export function createHttp({
 
   /** The first of all: what a mount answers goes no further. */
   function accept(request: ChainRequest, response: Response): void {
+    // The last answer on this connection has been given, a 408 perhaps: who reads that sends it again elsewhere.
+    if (!request.socket.writable) return
     const { id } = (request.exchange = new Exchange(requestId(request.headers['x-request-id'])))
     if (logsRequests) logRequest(request, response, log)
     const mount = mounts?.find(request.url)
@@ -339,10 +356,10 @@ export function createHttp({
     keepAlive: true,
     noDelay: true,
     maxHeaderSize: 8 * 1024,
-    headersTimeout: 10_000,
-    requestTimeout: 30_000,
+    headersTimeout: timeouts.headersMs,
+    requestTimeout: timeouts.requestMs,
     keepAliveTimeout: 60_000,
-    connectionsCheckingInterval: 1_000,
+    connectionsCheckingInterval: timeouts.checkMs,
   })
   server.maxConnections = config.maxConnections
 
@@ -383,14 +400,19 @@ function logRequest(request: ChainRequest, response: Response, log: Log): void {
   })
 }
 
+/** As node's HTTP server has it: with the answer to the request that has begun. */
+interface AnsweringSocket extends Socket {
+  readonly _httpMessage?: ServerResponse | null
+}
+
 /** How long a connection that was refused stays open for its answer to be read. */
 const LINGER_MS = 1_000
 
 /**
  * Answers what is not HTTP, or too slow, or too large a head: there is no request object to answer through. The
- * connection ends whether or not the other side ends it too.
+ * connection ends whether or not the other side ends it too. What still comes on it is not carried out.
  */
-function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
+function refuseBytes(error: NodeJS.ErrnoException, socket: AnsweringSocket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
@@ -402,6 +424,8 @@ function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
         ? ['408 Request Timeout', 'the request took too long']
         : ['400 Bad Request', 'not HTTP']
   const text = errorText(new Kv4Error('bad_request', { fields: { reason } }))
+  // The rest of its body may lie there unread already.
+  socket._httpMessage?.req.pause()
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(text)}\r\n` +
       `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${text}`,

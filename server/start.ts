@@ -35,6 +35,7 @@ import { connectionsOf } from './connections'
 import { ExternalServices } from './external/external-services'
 import { Tunnels } from './external/tunnels'
 import { createHttp } from './http'
+import type { HttpTimeouts } from './http'
 import { Idempotency } from './idempotency'
 import { Liveness } from './liveness'
 import { createLog } from './log'
@@ -64,6 +65,7 @@ export interface StartOptions {
   /** Of passwords; tests make it cheap. */
   readonly scrypt?: KeepersOptions['scrypt']
   readonly throttle?: ThrottleOptions
+  readonly timeouts?: HttpTimeouts
 }
 
 export interface RunningServer {
@@ -256,6 +258,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       authenticate: basicAuthentication(authentication, addressOf),
       config,
       log,
+      timeouts: options.timeouts,
     })
     const upgrades = createUpgrades({
       routes: services.flatMap(({ sockets = [] }) => sockets),
