@@ -6,7 +6,8 @@ import { buffer } from 'node:stream/consumers'
  * - `cut before`: the connection is closed, the request does not arrive;
  * - `cut after`: the request is carried out, the connection is closed before its answer;
  * - `cut within`: … in the middle of its answer;
- * - `status`: an answer of this status; `forward`: after the request was carried out, with the body of its answer.
+ * - `status`: an answer of this status; `forward`: after the request was carried out, with the body of its answer;
+ * - `answer`: this, and the request does not arrive.
  */
 export type Fault =
   | 'cut before'
@@ -14,6 +15,7 @@ export type Fault =
   | 'cut within'
   | { readonly status: number; readonly forward?: boolean }
   | { readonly delayMs: number }
+  | { readonly answer: object }
 
 export interface Passing {
   readonly method: string
@@ -82,6 +84,10 @@ export class FaultProxy {
     if (typeof fault === 'object' && 'status' in fault && !fault.forward) {
       response.writeHead(fault.status, { 'content-type': 'application/json' })
       return void response.end(JSON.stringify({ error: 'fault', reason: `status ${fault.status}` }))
+    }
+    if (typeof fault === 'object' && 'answer' in fault) {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      return void response.end(JSON.stringify(fault.answer))
     }
     if (typeof fault === 'object' && 'delayMs' in fault)
       await new Promise((resolve) => setTimeout(resolve, fault.delayMs))

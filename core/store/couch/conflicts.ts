@@ -40,7 +40,7 @@ export class ConflictMender {
     const { _id: id, _conflicts: revs = [] } = document
     const under = this.#mending.get(id)
     if (under !== undefined) return under
-    const mending = this.#mend(id, revs)
+    const mending = this.#mend(document, revs)
       .then(
         () => true,
         (error: unknown) => {
@@ -59,22 +59,23 @@ export class ConflictMender {
     await Promise.all(this.#mending.values())
   }
 
-  async #mend(id: string, revs: readonly string[]): Promise<void> {
+  async #mend(winner: StoredDocument, revs: readonly string[]): Promise<void> {
+    const { _id: id } = winner
     const parsed = Ids.parse(id)
     if (parsed?.kind === 'v') {
       const hidden = await this.database.revisions<VersionDocument>(revs.map((rev) => ({ id, rev })))
       for (const document of hidden)
-        if (document !== undefined) await this.#append(parsed.address, parsed.number!, document)
+        if (document !== undefined) await this.#append(parsed.address, winner as VersionDocument, document)
     }
     await this.database.bulk(revs.map((rev) => tombstone(id, rev)))
     this.log.warn({ bucket: this.database.bucket, id, branches: revs.length }, 'conflict branches mended')
   }
 
-  async #append(address: Address, lost: number, hidden: VersionDocument): Promise<void> {
-    const kept = new Kept(this.database, address, lost)
+  async #append(address: Address, winner: VersionDocument, hidden: VersionDocument): Promise<void> {
+    const kept = new Kept(this.database, address, winner, hidden)
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      await kept.read((document) => document.w !== undefined && document.w === hidden.w)
-      if (kept.matched) return
+      await kept.read()
+      if (kept.repeats) return
       const [head] = await this.heads.read([{ address, kind: 'versioned' }])
       if (head === undefined || head.version.n !== kept.last) continue
       const appended = follow(head.version, versionOf(hidden), Date.now())
@@ -82,7 +83,7 @@ export class ConflictMender {
       const documents = [
         {
           ...appending(address, appended, head.version, hidden.w ?? this.writer),
-          lost,
+          lost: winner.n,
           was: writtenAt(hidden),
         },
         ...restored(address, kept, hidden, appended),
@@ -97,28 +98,35 @@ export class ConflictMender {
   }
 }
 
-/** The winner of a number that was fought for, and what was written since: read in pages, of which one is in memory. */
+/**
+ * The winner of a number that was fought for, and what was written since: read in pages, of which one is in memory. The
+ * winner is given, not read: a copy that is behind may know no other than the hidden one under that number, which would
+ * then pass for its own repetition.
+ */
 class Kept {
-  /** A version was found that `read` was asked for. */
-  matched = false
-  /** The number of the latest; of the winner's while none was read. */
+  /** What is hidden stands here too. */
+  repeats: boolean
+  /** The number of the latest. */
   last: number
-  count = 0
+  count = 1
   /** By the time of its writing; of the same instant the latest. */
-  newest: VersionDocument | undefined
+  newest: VersionDocument
 
   constructor(
     private readonly database: CouchDatabase,
     private readonly address: Address,
-    lost: number,
+    winner: VersionDocument,
+    private readonly hidden: VersionDocument,
   ) {
-    this.last = lost
+    this.last = winner.n
+    this.newest = winner
+    this.repeats = isRepeated(hidden, winner)
   }
 
   /** Reads what was not read yet; versions never change. */
-  async read(matches: (document: VersionDocument) => boolean): Promise<void> {
+  async read(): Promise<void> {
     for (;;) {
-      const { start, end } = Ids.versions(this.address, this.count === 0 ? this.last - 1 : this.last)
+      const { start, end } = Ids.versions(this.address, this.last)
       const [rows] = await this.database.queryDocs<VersionDocument>([
         { startkey: start, endkey: end, limit: AT_ONCE, include_docs: true },
       ])
@@ -126,12 +134,16 @@ class Kept {
         if (!doc) continue
         this.count++
         this.last = doc.n
-        this.matched ||= matches(doc)
-        if (this.newest === undefined || writtenAt(doc) >= writtenAt(this.newest)) this.newest = doc
+        this.repeats ||= isRepeated(this.hidden, doc)
+        if (writtenAt(doc) >= writtenAt(this.newest)) this.newest = doc
       }
       if (rows!.length < AT_ONCE) return
     }
   }
+}
+
+function isRepeated(hidden: VersionDocument, kept: VersionDocument): boolean {
+  return kept.w !== undefined && kept.w === hidden.w
 }
 
 /** `hidden` as the version behind `head`; undefined: a deletion of what is deleted. */
@@ -149,7 +161,7 @@ function restored(
   hidden: VersionDocument,
   appended: Version,
 ): readonly VersionDocument[] {
-  if (newest === undefined || writtenAt(newest) < writtenAt(hidden)) return []
+  if (writtenAt(newest) < writtenAt(hidden)) return []
   // Of the same instant: what came behind the number that they fought for has seen its winner.
   if (writtenAt(newest) === writtenAt(hidden) && count === 1) return []
   const again = follow(appended, versionOf(newest), appended.at)

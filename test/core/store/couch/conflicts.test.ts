@@ -103,6 +103,41 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
     ])
   })
 
+  test('a hidden version is appended though the copy that is read knows no other', async () => {
+    const id = Ids.version(at, 1)
+    const hidden = { _id: id, _rev: '1-0', w: 'other.1', ...version(1, 'hidden') }
+    // Of the range that is asked for, what such a copy has.
+    proxy.fault = ({ path, body }) => {
+      if (!path.includes('_all_docs/queries')) return undefined
+      const { queries } = JSON.parse(body) as {
+        queries: readonly { readonly startkey?: string; readonly endkey?: string; readonly limit?: number }[]
+      }
+      // `mended` itself asks for 50.
+      if (queries.some(({ startkey, limit }) => startkey === undefined || limit === 50)) return undefined
+      const row = { id, key: id, value: { rev: hidden._rev }, doc: hidden }
+      return {
+        answer: {
+          results: queries.map(({ startkey, endkey }) => {
+            const [low, high] = [startkey!, endkey!].sort()
+            return { rows: low! <= id && id <= high! ? [row] : [] }
+          }),
+        },
+      }
+    }
+    try {
+      const versions = await mended(async (bucket) => {
+        await storeAll(bucket, [put(at, version(1, 'winner'))])
+        await branch(version(1, 'hidden'))
+      })
+      expect(versions.map(({ n, v }) => [n, v])).toEqual([
+        [1, 'winner'],
+        [2, 'hidden'],
+      ])
+    } finally {
+      proxy.fault = () => undefined
+    }
+  })
+
   test('what was written meanwhile stays the latest', async () => {
     const versions = await mended(async (bucket) => {
       await storeAll(bucket, [put(at, version(1, 'winner'))])
