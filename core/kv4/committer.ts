@@ -140,7 +140,7 @@ export class Committer {
   }
 
   async #run(): Promise<void> {
-    // Lets the rest of this turn's callers into the first batch.
+    // Lets those into the first batch who were woken together.
     await Promise.resolve()
     while (this.#queue.length > 0) {
       await this.#gather()
@@ -159,13 +159,16 @@ export class Committer {
   /**
    * A batch costs the store much the same whatever its size, so it is worth a short wait for the callers of the last
    * one, who are on their way with their next writes: until as many have come, none has come for a moment, or a part of
-   * what the last batch took is over. Where it has been done for longer than it took, they would be here.
+   * what the last batch took is over. Long after the last one only those of the same turn are waited for.
    */
   async #gather(): Promise<void> {
+    let now = performance.now()
+    if (now - this.#lastEnd > this.#lastMs + LULL_MS) {
+      await nextTurn()
+      return
+    }
     const wanted = Math.min(this.#recent, MAX_BATCH)
     if (this.#queue.length >= wanted) return
-    let now = performance.now()
-    if (now - this.#lastEnd > this.#lastMs + LULL_MS) return
     const until = now + this.#lastMs * GATHER_PART
     let lull = now + Math.min(this.#lastMs * GATHER_PART, LULL_MS)
     let length = this.#queue.length

@@ -26,6 +26,7 @@ describe('the engine of many buckets', () => {
   const errors: unknown[] = []
   let failing = false
   let listed = 0
+  let commits = 0
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'kv4-engine-'))
@@ -56,6 +57,7 @@ describe('the engine of many buckets', () => {
       new Proxy(handle, {
         get(target, name) {
           if (name === 'keys') listed++
+          if (name === 'commit') commits++
           if (failing && name === 'expiring')
             return async () => {
               throw new Kv4Error('store_unavailable')
@@ -147,6 +149,27 @@ describe('the engine of many buckets', () => {
     })
     expect((await bucket.keys(place, { limit: 2, after: page.next! })).items).toEqual(['k2998', 'k2999'])
     expect(listed).toBeLessThan(50)
+  })
+
+  test('callers of one turn go into one commit, after a pause too', async () => {
+    const bucket = engine.bucket(named('turn'))
+    await engine.create(bucket.name)
+    await bucket.put(at('/a', 'first'), 0, { by })
+    for (let round = 0; round < 3; round++) {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      commits = 0
+      // Each in a call of the event loop of its own, as those of twenty sockets are.
+      await Promise.all(
+        Array.from(
+          { length: 20 },
+          (_, i) =>
+            new Promise((resolve, reject) =>
+              setImmediate(() => bucket.put(at('/a', `k${i}`), round, { by }).then(resolve, reject)),
+            ),
+        ),
+      )
+      expect(commits).toBe(1)
+    }
   })
 
   test('what is peeked at is what would be read, or not known', async () => {
