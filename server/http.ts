@@ -100,7 +100,8 @@ const STREAM_LOG: Partial<Record<ErrorCode, 'error' | 'debug'>> = {
 /**
  * The one HTTP path: an Express router with passport, mounted straight on node:http. An Express app in its place would
  * change the prototype of every request and response, which costs more than all the rest (docs/decisions/0040).
- * The chain: accept → open → authenticate → answer; every error leaves through `refuse`.
+ * The chain: accept → open → authenticate → answer; every error leaves through `refuse`. What belongs to a mount goes
+ * from `accept` to the mount, which answers errors itself.
  */
 export function createHttp({
   bindings,
@@ -144,16 +145,20 @@ export function createHttp({
   function accept(request: ChainRequest, response: Response): void {
     // The last answer on this connection has been given, a 408 perhaps: who reads that sends it again elsewhere.
     if (!request.socket.writable) return
-    const { id } = (request.exchange = new Exchange(requestId(request.headers['x-request-id'])))
-    if (logsRequests) logRequest(request, response, log)
-    const mount = mounts?.find(request.url)
-    if (mount === undefined)
-      router(request, response, (error: unknown) => {
-        // Only when `refuse` itself failed.
-        log.error({ err: error }, 'an answer could not be given')
-        response.destroy()
-      })
-    else void mounts!.serve(mount, request, response, { requestId: id, last: draining, streams, outbox })
+    // Of the router only when `refuse` itself failed.
+    const failed = (error: unknown) => {
+      log.error({ err: error }, 'an answer could not be given')
+      response.destroy()
+    }
+    try {
+      const { id } = (request.exchange = new Exchange(requestId(request.headers['x-request-id'])))
+      if (logsRequests) logRequest(request, response, log)
+      const mount = mounts?.find(request.url)
+      if (mount === undefined) router(request, response, failed)
+      else void mounts!.serve(mount, request, response, { requestId: id, last: draining, streams, outbox })
+    } catch (error) {
+      failed(error)
+    }
   }
 
   /** Understands the request line and finds the route. */

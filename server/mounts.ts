@@ -117,8 +117,8 @@ export function bindMounts({
     response: ServerResponse,
     { requestId, last, streams, outbox }: Parameters<Mounts['serve']>[3],
   ): Promise<void> {
-    const asked = new BoundMountRequest(request, response, mount, platform)
     try {
+      const asked = new BoundMountRequest(request, response, mount, platform)
       let reply: MountReply
       try {
         reply = await answer(mount, routesFor(mount, asked.method), asked)

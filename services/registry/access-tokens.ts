@@ -79,7 +79,7 @@ export class AccessTokens {
       (await this.#bucket.get(address)) ?? (await this.#bucket.get(address, { consistent: true }))
     if (!isJsonObject(version?.v) || typeof version.v.sealed !== 'string') return undefined
     const credential = unseal(text, version.v.sealed)
-    if (this.#opened.size >= MAX_REMEMBERED) this.#opened.clear()
+    if (this.#opened.size >= MAX_REMEMBERED && !this.#opened.has(text)) this.#opened.clear()
     this.#opened.set(text, { address, n: version.n, credential })
     return credential
   }

@@ -30,7 +30,7 @@ interface Mortal {
   readonly dying?: Debt & { readonly type: Death }
 }
 
-/** A service as stored: by itself (with a lease) or in a session. */
+/** A service as stored: by itself (with a lease) or in a session. A heartbeat writes it anew from what it lists. */
 export interface StoredService extends Mortal {
   readonly tags: readonly string[]
   readonly metadata: Readonly<Record<string, string>>
@@ -40,6 +40,7 @@ export interface StoredService extends Mortal {
   readonly owes?: Debt
 }
 
+/** A heartbeat writes it anew from what it lists. */
 export interface StoredSession extends Mortal {
   readonly metadata: Readonly<Record<string, string>>
   readonly lease: Lease

@@ -98,6 +98,36 @@ const routes: readonly MountRoute[] = [
   },
   {
     methods: ['GET'],
+    pattern: /^\/old\/thrower$/,
+    access: 'public',
+    summary: 'Throws before it gives a promise.',
+    run: () => {
+      throw new Error('a secret detail')
+    },
+  },
+  {
+    methods: ['GET'],
+    pattern: /^\/old\/order$/,
+    access: 'public',
+    summary: 'By GET, and so by HEAD.',
+    run: async () => ({ status: 200, headers: [['X-By', 'GET']] }),
+  },
+  {
+    methods: ['HEAD'],
+    pattern: /^\/old\/order$/,
+    access: 'public',
+    summary: 'Comes too late.',
+    run: async () => ({ status: 200, headers: [['X-By', 'HEAD']] }),
+  },
+  {
+    methods: ['*'],
+    pattern: /^\/old\/order$/,
+    access: 'public',
+    summary: 'By any method else.',
+    run: async ({ method }) => ({ status: 200, headers: [['X-By', `* as ${method}`]] }),
+  },
+  {
+    methods: ['GET'],
     pattern: /^\/old\/ticks$/,
     access: 'public',
     summary: 'A stream.',
@@ -196,6 +226,21 @@ describe('a mount', () => {
       remoteAddress: '127.0.0.1',
     })
     expect(headers['set-cookie']).toEqual(['a=1', 'b=2'])
+  })
+
+  test.each([
+    ['GET', 'GET'],
+    ['HEAD', 'GET'],
+    ['PATCH', '* as PATCH'],
+    ['OPTIONS', '* as OPTIONS'],
+    ['PROPFIND', '* as PROPFIND'],
+  ])('answers %s by the first of its routes that takes it', async (method, by) => {
+    for (let i = 0; i < 2; i++) expect((await world.ask(method, '/old/order')).headers['x-by']).toBe(by)
+  })
+
+  test('answers in its own form what throws before there is a promise', async () => {
+    const { status, json } = await world.ask('GET', '/old/thrower')
+    expect([status, json]).toEqual([500, { fault: 'internal', method: 'GET' }])
   })
 
   test('answers each of its segments and no other', async () => {

@@ -1,8 +1,11 @@
 // Bodies of another system's wire are looked into as they come.
 /* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-return */
+import { createHash } from 'node:crypto'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { BucketName, Key, addressIn } from '../../../core'
+import { PLACES } from '../../../services/registry/places'
 import { SYS, RegistryClient, newAccount, openWorld } from './world'
 import type { Reply, World } from './world'
 import { ask } from '../../server/world'
@@ -110,6 +113,21 @@ describe('the identity endpoint', () => {
       'forbidden',
       'Invalid or expired authentication token',
     ])
+  })
+
+  test('a token ends with its time, or when it is taken away, though it was used before', async () => {
+    const system = world.server.engine.bucket(BucketName.system)
+    const addressOf = ({ token }: RegistryClient) =>
+      addressIn(PLACES.tokens, Key.parse(createHash('sha256').update(token).digest('hex')))
+    const [late, removed] = [await account(), await account()]
+    for (const client of [late, removed]) expect((await client.get('/services')).status).toBe(200)
+    const { v } = (await system.get(addressOf(late)))!
+    await system.put(addressOf(late), v, { by: '$sys', ttl: 300 })
+    await system.remove(addressOf(removed), { by: '$sys' })
+    expect((await removed.get('/services')).status).toBe(401)
+    expect((await late.get('/services')).status).toBe(200)
+    await wait(400)
+    expect((await late.get('/services')).status).toBe(401)
   })
 })
 
@@ -455,6 +473,10 @@ describe('sessions and their services (G1)', () => {
     const beat = await client.post(`/sessions/${id}/heartbeat`, { token: created.json.token })
     expect(beat.status).toBe(200)
     expect((await client.post(`/sessions/${id}/heartbeat`, { token: created.json.token })).status).toBe(404)
+    expect((await client.get(`/sessions/${id}`)).json).toMatchObject({
+      heartbeat_timeout: 5,
+      metadata: { k: 'v' },
+    })
     expect((await client.put(`/sessions/${id}`, { metadata: { k: 'w' } })).headers.location).toMatch(
       new RegExp(`/sessions/${id}$`),
     )
