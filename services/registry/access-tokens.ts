@@ -70,6 +70,15 @@ export class AccessTokens {
       : undefined
   }
 
+  /**
+   * What it stands for is refused by now. From here on it is no token: whoever shows it again is no more than told so, and
+   * does not count as somebody who guesses secrets.
+   */
+  async end(text: string): Promise<void> {
+    this.#opened.delete(text)
+    await this.#bucket.remove(addressOf(text), { by: BY })
+  }
+
   /** The credential to verify; undefined: no such token, or no longer. */
   async open(text: string): Promise<UserSecret | undefined> {
     if (!FORM.test(text)) return undefined

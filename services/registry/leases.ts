@@ -26,6 +26,9 @@ const AT_ONCE = 500
 const AFTER_SESSION_MS = 5_000
 /** How long a heartbeat waits for others, so that one commit takes them all. */
 const TOGETHER_MS = 100
+/** A lease with less time left than this is renewed at once. */
+const SOON_MS = 1_000
+const RESOLVED = Promise.resolve()
 
 export function serviceAddress(id: string): Address {
   return addressIn(PLACES.services, Key.parse(id))
@@ -53,9 +56,15 @@ export class Leases {
   ) {}
 
   #together: Promise<void> | undefined
+  /** Burials of sessions under way: a session that many look at has many services, and is buried once. */
+  readonly #burials = new Map<string, Promise<void>>()
 
-  /** Resolves together with all others that wait: nobody minds when within a moment a heartbeat is stored. */
-  together(): Promise<void> {
+  /**
+   * Resolves together with all others that wait: nobody minds when within a moment a heartbeat is stored. At once for
+   * one that is about to end, or is not known: a reader would bury what only waits to be renewed.
+   */
+  together(lease: Lease | undefined): Promise<void> {
+    if (lease === undefined || this.end(lease) - this.clock.now() < SOON_MS) return RESOLVED
     return (this.#together ??= new Promise((resolve) =>
       setTimeout(() => {
         this.#together = undefined
@@ -218,25 +227,39 @@ export class Leases {
     return this.clock.now() >= this.end(lease) + grace
   }
 
-  async #burySession(bucket: Bucket, id: string, stored: StoredSession): Promise<void> {
+  #burySession(bucket: Bucket, id: string, stored: StoredSession): Promise<void> {
+    const name = `${bucket.name} ${id} ${stored.dying!.cause}`
+    let burial = this.#burials.get(name)
+    if (burial === undefined) {
+      burial = this.#bury(bucket, id, stored).finally(() => this.#burials.delete(name))
+      this.#burials.set(name, burial)
+    }
+    return burial
+  }
+
+  async #bury(bucket: Bucket, id: string, stored: StoredSession): Promise<void> {
     const children: (readonly [id: string, stored: StoredService, version: Version])[] = []
     for await (const child of this.services(bucket, true))
       if (child[1].session_id === id) children.push(child)
-    for (const [child, service] of children) await this.announce(bucket, child, service)
     const { cause, since, type } = stored.dying!
     const living = children.filter(([, { dying }]) => dying === undefined)
-    await this.log.publish(bucket, {
-      cause,
-      since,
-      type,
-      payload: living.map(([child, service]): JsonObject => servicePayload(child, service)),
-      at: this.end(stored.lease),
-    })
-    await Promise.all(
-      children
-        .filter(([, { dying }]) => dying === undefined)
-        .map(([child, , version]) => this.#remove(bucket, serviceAddress(child), version)),
-    )
+    // Who is found only after the death was told came too late to join: nothing is told of it.
+    if (!(await this.log.has(bucket, cause, since))) {
+      for (const [child, service] of children) await this.announce(bucket, child, service)
+      await this.log.publish(bucket, {
+        cause,
+        since,
+        type,
+        payload: living.map(([child, service]): JsonObject => servicePayload(child, service)),
+        at: this.end(stored.lease),
+      })
+    }
+    for (let i = 0; i < living.length; i += AT_ONCE)
+      await Promise.all(
+        living
+          .slice(i, i + AT_ONCE)
+          .map(([child, , version]) => this.#remove(bucket, serviceAddress(child), version)),
+      )
     await this.#clear(bucket, sessionAddress(id), cause)
   }
 

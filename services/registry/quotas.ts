@@ -91,11 +91,17 @@ export class Quotas {
   readonly #limiters = new Map<string, RateLimiterMemory>()
 
   constructor(
-    engine: Engine,
+    private readonly engine: Engine,
     /** Buries what has expired in a bucket, before anybody hears that it is full. */
     private readonly look: (bucket: Bucket) => Promise<void>,
   ) {
     this.#system = engine.bucket(BucketName.system)
+  }
+
+  /** The same name. @throws bucket_not_found: there is no such account */
+  async account(bucket: BucketName): Promise<BucketName> {
+    await this.engine.bucket(bucket).cursor()
+    return bucket
   }
 
   async limits(bucket: BucketName): Promise<Limits> {

@@ -151,12 +151,21 @@ export function configurationValue(body: unknown): string {
   return text('value', required(sentObject(body), 'value'), 1, 1024)
 }
 
+/** An object of no other names than these; absent: an empty one. */
+function part(name: string, value: unknown, names: readonly string[]): Sent {
+  if (value === undefined || value === null) return {}
+  if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, 'Not a hash')
+  const stray = Object.keys(value).find((key) => !names.includes(key))
+  if (stray !== undefined) throw invalid(stray, `Not one of ${names.join(', ')}`)
+  return value as Sent
+}
+
 /** What `$sys` sets: whole numbers, 0 for none; the window in seconds. */
 export function limitChanges(body: unknown): LimitChanges {
-  const { resource, rate } = sentObject(body)
   const most = 1_000_000_000
-  const resources = sentObject(resource)
-  const rates = sentObject(rate)
+  const sent = part('v', body, ['resource', 'rate'])
+  const resources = part('resource', sent.resource, RESOURCES)
+  const rates = part('rate', sent.rate, ['limit', 'window'])
   return {
     resource: Object.fromEntries(
       RESOURCES.filter((name) => own(resources, name) !== undefined).map((name) => [

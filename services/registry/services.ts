@@ -1,6 +1,6 @@
 import { Key, Kv4Error, isKv4Error } from '../../core'
 import type { Bucket, Json, JsonObject } from '../../core'
-import { serviceView } from './lease'
+import { serviceView, storedService } from './lease'
 import type { StoredService, StoredSession } from './lease'
 import type { Held, Leases } from './leases'
 import { serviceAddress } from './leases'
@@ -88,8 +88,8 @@ export class Services {
 
   /** The next token. @throws not_found, bad_token */
   async heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string> {
-    await this.leases.together()
     const address = serviceAddress(id)
+    await this.leases.together(storedService(bucket.peek(address) ?? undefined)?.lease)
     let consistent = false
     for (;;) {
       const known = consistent ? undefined : bucket.peek(address)
@@ -108,7 +108,11 @@ export class Services {
       const lease = this.leases.grant(stored.lease.heartbeat_timeout, 0)
       // Whoever has a token has heard that the service joined, so its event is there.
       const alive: StoredService = { tags: stored.tags, metadata: stored.metadata, lease }
-      if (await this.leases.rewrite(bucket, address, alive, version!, by)) return lease.token
+      if (await this.leases.rewrite(bucket, address, alive, version!, by)) {
+        if (lease.deadline < stored.lease.deadline)
+          this.timers.sooner(bucket.name, 'service', id, lease.deadline)
+        return lease.token
+      }
       consistent = true
     }
   }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { Key, Kv4Error } from '../../core'
 import type { Bucket, Json, JsonObject } from '../../core'
-import { servicePayload, sessionView } from './lease'
+import { servicePayload, sessionView, storedSession } from './lease'
 import type { StoredSession } from './lease'
 import type { Leases } from './leases'
 import { sessionAddress } from './leases'
@@ -50,8 +50,8 @@ export class Sessions {
 
   /** The next token. @throws not_found, bad_token */
   async heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string> {
-    await this.leases.together()
     const address = sessionAddress(id)
+    await this.leases.together(storedSession(bucket.peek(address) ?? undefined)?.lease)
     for (let consistent = false; ; consistent = true) {
       const known = consistent ? undefined : bucket.peek(address)
       const version = known === undefined ? await bucket.get(address, { consistent }) : known
@@ -59,7 +59,11 @@ export class Sessions {
       if (stored?.dying === undefined && stored?.lease.token === token) {
         const lease = this.leases.grant(stored.lease.heartbeat_timeout, 0)
         const alive: StoredSession = { metadata: stored.metadata, lease }
-        if (await this.leases.rewrite(bucket, address, alive, version!, by)) return lease.token
+        if (await this.leases.rewrite(bucket, address, alive, version!, by)) {
+          if (lease.deadline < stored.lease.deadline)
+            this.timers.sooner(bucket.name, 'session', id, lease.deadline)
+          return lease.token
+        }
       } else if (consistent) {
         if (stored === undefined || stored.dying !== undefined) throw absent(id)
         throw new Kv4Error('bad_token', { fields: { k: id } })

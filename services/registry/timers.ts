@@ -70,6 +70,15 @@ export class Timers {
   }
 
   /**
+   * What is there already ends earlier than it would have: its timeout was lowered. Whichever node sweeps hears of it, and
+   * looks at once; where that fails it finds out when the old time is over.
+   */
+  sooner(bucket: BucketName, kind: Timed, id: string, due: number): void {
+    this.add(bucket, kind, id, due).catch(this.onBackgroundError)
+    this.#keep(bucket, kind, id, Date.now() - YOUNG_MS, due)
+  }
+
+  /**
    * Of something that is not there. Whoever makes it writes the timer first, so one that was written within the last
    * minute stays.
    */

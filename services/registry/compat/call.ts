@@ -1,5 +1,6 @@
 import { isAscii } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
+import { isKv4Error } from '../../../core'
 import type { Bucket, Json, Path } from '../../../core'
 import type { MountReply, MountRequest } from '../../mount'
 import type { Usage } from '../quotas'
@@ -69,7 +70,12 @@ export class Call {
     if (!token) throw unauthorized('No authentication token provided')
     const credential = registry.tokens.peek(token) ?? (await registry.tokens.open(token))
     if (credential === undefined) throw unauthorized('Invalid or expired authentication token')
-    const principal = await request.authenticate(credential.user, credential.secret, at)
+    const principal = await request
+      .authenticate(credential.user, credential.secret, at)
+      .catch(async (error: unknown) => {
+        if (isKv4Error(error, 'unauthorized')) await registry.tokens.end(token)
+        throw error
+      })
     const tenant = registry.tenants.peek(principal.bucket) ?? (await registry.tenants.of(principal.bucket))
     if (tenant.id !== tenantId) throw unauthorized('Invalid or expired authentication token')
     try {

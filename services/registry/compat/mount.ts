@@ -1,4 +1,4 @@
-import { Kv4Error, Path } from '../../../core'
+import { Kv4Error, Path, isKv4Error } from '../../../core'
 import type { Json, JsonObject } from '../../../core'
 import type { ServiceContext } from '../../module'
 import type { Mount, MountReply, MountRequest, MountRoute } from '../../mount'
@@ -118,9 +118,9 @@ function refuse(error: unknown, request: MountRequest): MountReply {
     details: fault.details,
     txnId: call.id,
   }
-  return call.reply(
-    status,
-    body,
-    status === 401 ? [['WWW-Authenticate', `Keystone uri="${request.origin}/v2.0"`]] : [],
-  )
+  const headers: [string, string][] = []
+  if (status === 401) headers.push(['WWW-Authenticate', `Keystone uri="${request.origin}/v2.0"`])
+  if (status === 503)
+    headers.push(['Retry-After', String(Math.ceil((isKv4Error(error) && error.retryAfter) || 1))])
+  return call.reply(status, body, headers)
 }

@@ -13,6 +13,9 @@ import { configurationValue, invalidParameter, isConfigurationId, isNamespace } 
 import { EntryBody, keyOf } from './entry'
 import { pageOf, pageReply } from './page'
 
+/** Parameters that ask for something of one value. */
+const OF_ONE = ['at', 'time_series', 'gs', 'ge'] as const
+
 function shownConfiguration(_address: Address, { v }: { readonly v: Json }): Json | undefined {
   return configurationText(v)
 }
@@ -64,6 +67,9 @@ export function configuration({ configuration: all }: Registry): readonly Route[
       async run({ bucket, path, query }) {
         const { k, after, limit = VALUES_LIMIT } = query
         if (k === undefined) {
+          for (const parameter of OF_ONE)
+            if (query[parameter] !== undefined)
+              throw new Kv4Error('bad_request', { fields: { parameter, reason: 'needs k' } })
           const prefix = path === Path.root ? '' : `${path}/`
           if (!isNamespace(prefix)) throw invalidParameter('path')
           const page = await all.list(bucket, { prefix, ...pageOf(query, isConfigurationId) })

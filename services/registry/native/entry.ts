@@ -11,9 +11,13 @@ export function keyOf({ k }: { readonly k?: string | undefined }): string {
   return k
 }
 
-/** What the body says of the thing called `k`. */
-export function described(body: EntryBody): Readonly<Record<string, unknown>> {
-  const { v } = body
+/** An object. @throws value_missing */
+export function valueOf({ v }: EntryBody): Readonly<Record<string, unknown>> {
   if (typeof v !== 'object' || v === null || Array.isArray(v)) throw new Kv4Error('value_missing')
-  return { ...v, ...(body.k !== undefined && { id: body.k }) }
+  return v as Readonly<Record<string, unknown>>
+}
+
+/** What the body says of the thing called `k`. @throws value_missing */
+export function described(body: EntryBody): Readonly<Record<string, unknown>> {
+  return { ...valueOf(body), ...(body.k !== undefined && { id: body.k }) }
 }

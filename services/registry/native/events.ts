@@ -32,7 +32,9 @@ export function events({ events: feed }: Registry): readonly Route[] {
         }),
       },
       async run({ bucket, query, signal, wantsEvents, lastEventId }) {
-        const { type, wait = 0, marker, after = lastEventId } = query
+        // Who connects again sends the address that he began with.
+        const { type, wait = 0, marker } = query
+        const after = lastEventId ?? query.after
         if (marker !== undefined && query.after !== undefined)
           throw new Kv4Error('bad_request', {
             fields: { parameter: 'marker', reason: 'does not go with after' },

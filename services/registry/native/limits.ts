@@ -1,10 +1,13 @@
+import { z } from 'zod'
+import { isSystem } from '../../../auth/principal'
+import { Kv4Error } from '../../../core'
 import type { JsonObject } from '../../../core'
 import { route } from '../../module'
 import type { Route } from '../../module'
 import { namedBucket } from '../../named-bucket'
 import type { Registry } from '../registry'
 import { limitChanges } from '../rules'
-import { EntryBody, described, keyOf } from './entry'
+import { EntryBody, keyOf, valueOf } from './entry'
 
 export function limits({ quotas }: Registry): readonly Route[] {
   return [
@@ -12,10 +15,14 @@ export function limits({ quotas }: Registry): readonly Route[] {
       method: 'GET',
       at: '/limits',
       access: 'account',
-      summary: 'What the account may have of each resource, and how often it may ask by the compatible API.',
-      async run({ bucket }) {
-        const { used } = await quotas.used(bucket.name)
-        const { resource, rate } = await quotas.limits(bucket.name)
+      summary:
+        'What the account may have of each resource, and how often it may ask by the compatible API. `$sys` names the account: `k`, as PUT has it.',
+      input: { query: z.object({ k: z.string().optional() }) },
+      async run({ bucket, query, principal }) {
+        if (query.k !== undefined && !isSystem(principal)) throw new Kv4Error('forbidden')
+        const name = query.k === undefined ? bucket.name : await quotas.account(namedBucket(query.k))
+        const { used } = await quotas.used(name)
+        const { resource, rate } = await quotas.limits(name)
         return { resource, rate: { ...rate, used } }
       },
     }),
@@ -27,11 +34,11 @@ export function limits({ quotas }: Registry): readonly Route[] {
         'Sets limits of the account `k` (`name` or `name#sub`): `v` is {resource: {session, service, configuration_value}, rate: {limit, window}}, any part of it; the window in seconds, to 24 days.',
       input: { body: EntryBody },
       async run({ body, principal }) {
-        const bucket = namedBucket(keyOf(body))
+        const bucket = await quotas.account(namedBucket(keyOf(body)))
         return (await quotas.set(
           bucket,
           principal.login,
-          limitChanges(described(body)),
+          limitChanges(valueOf(body)),
         )) as unknown as JsonObject
       },
     }),

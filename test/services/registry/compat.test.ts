@@ -115,6 +115,17 @@ describe('the identity endpoint', () => {
     ])
   })
 
+  test('who comes with an old token guesses nothing: ten of them lock nobody out', async () => {
+    const client = await account()
+    const own = { as: SYS, body: { k: client.user, v: { email: `${client.user}@example.com` } } }
+    expect((await ask(port, 'DELETE', `/_acc/accounts?k=${client.user}`, { as: SYS })).status).toBe(200)
+    const { json } = await ask(port, 'PUT', '/_acc/accounts', own)
+    for (let i = 0; i < 12; i++) expect((await client.get('/services')).status).toBe(401)
+    const renewed = new RegistryClient(port, client.user, json.v.secret)
+    expect((await renewed.login()).status).toBe(200)
+    expect((await renewed.get('/services')).status).toBe(200)
+  })
+
   test('a token ends with its time, or when it is taken away, though it was used before', async () => {
     const system = world.server.engine.bucket(BucketName.system)
     const addressOf = ({ token }: RegistryClient) =>

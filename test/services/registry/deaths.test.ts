@@ -186,6 +186,87 @@ test('a session marked: its services go with it in one event', async () => {
   expect((await events())[2]!.payload).toMatchObject([{ id: 'one' }, { id: 'two' }])
 })
 
+test('who joins a session as it dies is told of nowhere, and is not there', async () => {
+  const { headers } = await client.post('/sessions', { heartbeat_timeout: 60 })
+  const id = headers.location!.split('/').at(-1)!
+  await client.post('/services', { id: 'child', session_id: id })
+  const cause = randomUUID()
+  const told = {
+    id: '58e0a7d7-eebc-11d8-9669-0800200c9a66',
+    timestamp: 1,
+    type: 'services.timeout',
+    payload: [{ id: 'child' }],
+    cause,
+  }
+  // Told by another node, which has not removed anything yet.
+  await bucket.put(
+    { ...PLACES.events, key: Key.parse('000000000002') },
+    { events: [told] },
+    { by: '$sys', expect: 'absent' },
+  )
+  await edit('sessions', id, { dying: { type: 'services.timeout', cause, since: 1 } })
+  const late = { tags: [], metadata: {}, session_id: id, owes: { cause: randomUUID(), since: 2 } }
+  await bucket.put({ ...PLACES.services, key: Key.parse('late') }, late, { by: '$sys' })
+  for (const one of ['late', 'child']) expect((await client.get(`/services/${one}`)).status).toBe(404)
+  expect(await stored()).toEqual(['service.join', 'services.timeout'])
+  expect((await bucket.keys(PLACES.services)).items).toEqual([])
+  expect((await bucket.keys(PLACES.sessions)).items).toEqual([])
+})
+
+test('a dead session that many look at is buried once, and nobody is sent away', async () => {
+  const { headers } = await client.post('/sessions', { heartbeat_timeout: 60 })
+  const id = headers.location!.split('/').at(-1)!
+  const ids = Array.from({ length: 160 }, (_, i) => `child-${i}`)
+  const made = await Promise.all(ids.map((child) => client.post('/services', { id: child, session_id: id })))
+  expect(new Set(made.map(({ status }) => status))).toEqual(new Set([201]))
+  const now = Date.now()
+  await edit('sessions', id, {
+    lease: { heartbeat_timeout: 60, token: 'x', granted: now - 60_000, deadline: now - 1, last_seen: null },
+  })
+  const looks = await Promise.all(ids.map((child) => client.get(`/services/${child}`)))
+  expect(new Set(looks.map(({ status }) => status))).toEqual(new Set([404]))
+  expect((await stored()).filter((type) => type === 'services.timeout')).toHaveLength(1)
+  expect((await bucket.keys(PLACES.services)).items).toEqual([])
+})
+
+test('a heartbeat that comes in time counts, though others look at once when its time is over', async () => {
+  let counted = 0
+  // It has to arrive within 90 ms, which a busy machine does not always manage.
+  for (let i = 0; i < 20 && counted < 3; i++) {
+    const id = `late-${i}`
+    const { json } = await client.post('/services', { id, heartbeat_timeout: 60 })
+    const now = Date.now()
+    await edit('services', id, {
+      lease: { heartbeat_timeout: 60, token: json.token, granted: now, deadline: now + 90, last_seen: null },
+    })
+    const beat = client.post(`/services/${id}/heartbeat`, { token: json.token })
+    const looks = Array.from({ length: 10 }, async (_, j) => {
+      await wait(85 + 3 * j)
+      await client.get(`/services/${id}`)
+    })
+    if ((await beat).status === 200) counted++
+    await Promise.all(looks)
+  }
+  expect(counted).toBe(3)
+})
+
+test('a timeout that was lowered counts from the next heartbeat on, for those who tell of deaths too', async () => {
+  const { headers, json: session } = await client.post('/sessions', { heartbeat_timeout: 60 })
+  const id = headers.location!.split('/').at(-1)!
+  const { json: service } = await client.post('/services', { id: 'lowered', heartbeat_timeout: 60 })
+  for (const [path, { token }] of [
+    [`/sessions/${id}`, session],
+    ['/services/lowered', service],
+  ] as const) {
+    expect((await client.put(path, { heartbeat_timeout: 3 })).status).toBe(204)
+    expect((await client.post(`${path}/heartbeat`, { token })).status).toBe(200)
+  }
+  const start = Date.now()
+  while (Date.now() - start < 15_000 && (await stored()).length < 3) await wait(50)
+  expect((await stored()).slice(1).sort()).toEqual(['service.timeout', 'services.timeout'])
+  expect(Date.now() - start).toBeGreaterThan(2_900)
+}, 30_000)
+
 test('a value written, not announced: the next writer announces it first', async () => {
   await client.put('/configuration/value', { value: 'a' })
   const written = { value: 'b', old: 'a', owes: { cause: randomUUID(), since: 1 } }

@@ -73,6 +73,14 @@ test('an account sees its own, whatever the other has', async () => {
   expect((await ask(world.server.port, 'GET', '/_reg/services')).status).toBe(401)
 })
 
+test('what asks for something of one value needs its key', async () => {
+  const client = await account()
+  for (const query of ['at=2026-01-01', 'time_series=1', 'gs=2026', 'ge=2026']) {
+    const { status, json } = await client.native('GET', `/_conf?${query}`)
+    expect([status, json.v]).toEqual([400, 'bad_request'])
+  }
+})
+
 test('configuration has namespaces and its history', async () => {
   const client = await account()
   await client.native('PUT', '/_conf/production/cassandra', { k: 'listen_ip', v: '10.0.0.1' })
@@ -216,6 +224,17 @@ test('a stream broken off and resumed, again and again, loses and doubles nothin
   )
 })
 
+test('who connects again goes on behind what he saw last, wherever he began', async () => {
+  const client = await account()
+  for (const v of ['1', '2', '3', '4']) await client.native('PUT', '/_conf', { k: 'count', v })
+  const { v } = (await client.native('GET', '/_reg/events')).json as { v: { id: string }[] }
+  const [first, , third, fourth] = v.map(({ id }) => id)
+  for (const began of ['after', 'marker']) {
+    const [next] = await take(await openStream(client, `/_reg/events?${began}=${first}`, third), 1)
+    expect(next!.id).toBe(fourth)
+  }
+})
+
 test('a place that is none is refused before the stream begins', async () => {
   const client = await account()
   expect((await openStream(client, '/_reg/events?after=x')).statusCode).toBe(400)
@@ -237,6 +256,23 @@ test('limits are the system’s to set', async () => {
   expect((await client.native('PUT', '/_reg/limits', body)).status).toBe(403)
   const set = await ask(world.server.port, 'PUT', '/_reg/limits', { as: SYS, body })
   expect(set.json.v.resource).toEqual({ session: 1, service: 200, configuration_value: 1000 })
+  const limits = (k: string) => `/_reg/limits?k=${encodeURIComponent(k)}`
+  const shown = await ask(world.server.port, 'GET', limits(client.user), { as: SYS })
+  expect(shown.json.v.resource.session).toBe(1)
+  expect((await client.native('GET', limits(client.user))).status).toBe(403)
+  for (const v of [{ resource: { sessions: 1 } }, { rate: { bar: 2 } }, { resource: 5 }, { limit: 3 }])
+    expect(
+      (await ask(world.server.port, 'PUT', '/_reg/limits', { as: SYS, body: { k: client.user, v } })).status,
+    ).toBe(400)
+  for (const [method, k] of [
+    ['PUT', 'nobody-there'],
+    ['GET', 'nobody-there'],
+  ] as const) {
+    const body = { k, v: { resource: { session: 1 } } }
+    const path = method === 'GET' ? limits(k) : '/_reg/limits'
+    const asked = method === 'GET' ? { as: SYS } : { as: SYS, body }
+    expect((await ask(world.server.port, method, path, asked)).json.v).toBe('bucket_not_found')
+  }
   await client.native('PUT', '/_reg/sessions', { v: { heartbeat_timeout: 60 } })
   const full = await client.native('PUT', '/_reg/sessions', { v: { heartbeat_timeout: 60 } })
   expect([full.status, full.json.v]).toEqual([403, 'limit_reached'])
