@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Address } from '../../kv4/address'
 import type { Version } from '../../kv4/version'
 import type { CouchDatabase } from './couch-database'
@@ -7,8 +8,19 @@ import { Ids } from './ids'
 import type { CouchLog } from './log'
 
 const MOST_ATTEMPTS = 20
+const PAUSE_MS = 20
+const SETTLED_AFTER = 10
+const LONGEST_PAUSE_MS = 500
+/** Numbers that are tried for in turn: minutes. */
+const MOST_NUMBERS = 500
 /** Versions in one request: each may have 1 MiB. */
 const AT_ONCE = 20
+
+/** What is done about the branches of one document, until the last of those who asked for it is served. */
+interface Mending {
+  readonly done: Promise<boolean>
+  readonly mended: Set<string>
+}
 
 /**
  * In a cluster two nodes of CouchDB can each let in a version under the same id while they do not hear each other, and
@@ -23,24 +35,27 @@ const AT_ONCE = 20
  * current, and what pruning writes it derives again.
  */
 export class ConflictMender {
-  readonly #mending = new Map<string, Promise<boolean>>()
+  readonly #mending = new Map<string, Mending>()
 
   constructor(
     private readonly database: CouchDatabase,
     private readonly heads: Heads,
     private readonly writer: string,
     private readonly log: CouchLog,
+    /** Fired when the bucket is closed: what is under way ends soon. */
+    private readonly closed: AbortSignal,
   ) {}
 
   /**
-   * Starts at once. A feed must not wait for the end: one that waits for writes could wait for itself. false: it failed,
-   * and the branches are still there.
+   * Starts at once, or behind what is under way for the same document: its branches may be others by now. A feed must not
+   * wait for the end: one that waits for writes could wait for itself. false: it failed, and the branches are still there.
    */
   mend(document: StoredDocument): Promise<boolean> {
-    const { _id: id, _conflicts: revs = [] } = document
+    const { _id: id } = document
     const under = this.#mending.get(id)
-    if (under !== undefined) return under
-    const mending = this.#mend(document, revs)
+    const mended = under?.mended ?? new Set<string>()
+    const done = (under?.done ?? Promise.resolve(true))
+      .then(() => this.#mend(document, mended))
       .then(
         () => true,
         (error: unknown) => {
@@ -49,31 +64,59 @@ export class ConflictMender {
           return false
         },
       )
-      .finally(() => this.#mending.delete(id))
-    this.#mending.set(id, mending)
-    return mending
+      .finally(() => {
+        if (this.#mending.get(id)?.done === done) this.#mending.delete(id)
+      })
+    this.#mending.set(id, { done, mended })
+    return done
   }
 
   /** When everything that was started has ended. */
   async idle(): Promise<void> {
-    await Promise.all(this.#mending.values())
+    await Promise.all(Array.from(this.#mending.values(), ({ done }) => done))
   }
 
-  async #mend(winner: StoredDocument, revs: readonly string[]): Promise<void> {
+  /** @param mended revisions that need nothing more; those of this document are added */
+  async #mend(winner: StoredDocument, mended: Set<string>): Promise<void> {
     const { _id: id } = winner
     const parsed = Ids.parse(id)
-    if (parsed?.kind === 'v') {
-      const hidden = await this.database.revisions<VersionDocument>(revs.map((rev) => ({ id, rev })))
-      for (const document of hidden)
-        if (document !== undefined) await this.#append(parsed.address, winner as VersionDocument, document)
+    let revs = (winner._conflicts ?? []).filter((rev) => !mended.has(rev))
+    for (let attempt = 1; revs.length > 0; attempt++) {
+      let found = revs
+      if (parsed?.kind === 'v') {
+        const hidden = await this.database.revisions<VersionDocument>(revs.map((rev) => ({ id, rev })))
+        found = []
+        for (const [i, document] of hidden.entries())
+          if (document !== undefined) {
+            await this.#append(parsed.address, winner as VersionDocument, document)
+            found.push(revs[i]!)
+          }
+      }
+      if (found.length > 0) {
+        await this.database.bulk(found.map((rev) => tombstone(id, rev)))
+        this.log.warn(
+          { bucket: this.database.bucket, id, branches: found.length },
+          'conflict branches mended',
+        )
+        for (const rev of found) mended.add(rev)
+      }
+      // The copies that answered may not have a branch yet that another one told of. Unread it must not be deleted.
+      revs = revs.filter((rev) => !mended.has(rev))
+      if (revs.length === 0) return
+      if (attempt === MOST_ATTEMPTS) throw new Error(`no copy gave ${revs.length} of its branches`)
+      await this.#pause(PAUSE_MS * attempt)
+      if (attempt < SETTLED_AFTER) continue
+      // By now every copy has heard of it: who does not name it any more has seen its end.
+      const [row] = await this.database.docs([id], true)
+      revs = revs.filter((rev) => row?.doc?._conflicts?.includes(rev) === true)
     }
-    await this.database.bulk(revs.map((rev) => tombstone(id, rev)))
-    this.log.warn({ bucket: this.database.bucket, id, branches: revs.length }, 'conflict branches mended')
   }
 
   async #append(address: Address, winner: VersionDocument, hidden: VersionDocument): Promise<void> {
     const kept = new Kept(this.database, address, winner, hidden)
-    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+    for (let attempt = 0; attempt < MOST_NUMBERS; attempt++) {
+      // Others may write to the key all the time, each of them as fast as this.
+      if (attempt > 0) await this.#pause(Math.random() * Math.min(LONGEST_PAUSE_MS, PAUSE_MS * attempt))
       await kept.read()
       if (kept.repeats) return
       const [head] = await this.heads.read([{ address, kind: 'versioned' }])
@@ -94,7 +137,12 @@ export class ConflictMender {
       this.heads.forget(address, 'versioned')
       return
     }
-    throw new Error(`no free number for a hidden version after ${MOST_ATTEMPTS} attempts`)
+    throw new Error(`no free number for a hidden version after ${MOST_NUMBERS} attempts`)
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (!this.closed.aborted) await wait(ms, undefined, { signal: this.closed }).catch(() => undefined)
+    if (this.closed.aborted) throw new Error('the bucket was closed')
   }
 }
 

@@ -71,7 +71,7 @@ export class CouchBucket implements BucketStore {
     this.#commit = new Commit(database, this.#heads, writer, graceMs, log, readers)
     this.#listings = new Listings(database)
     this.#series = new Series(database)
-    this.#mender = new ConflictMender(database, this.#heads, writer, log)
+    this.#mender = new ConflictMender(database, this.#heads, writer, log, this.#closed.signal)
     this.#missed = new MissedBranches(database, this.#mender, log)
     this.#pace = new IndexPace(database, log)
     this.#feed = new Feed(database, this.#mender, log, readers, () => this.#heads.clear())
