@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { isSystem } from '../../../auth/principal'
-import { Kv4Error } from '../../../core'
+import { BucketName, Kv4Error } from '../../../core'
 import type { JsonObject } from '../../../core'
 import { route } from '../../module'
 import type { Route } from '../../module'
@@ -18,8 +17,8 @@ export function limits({ quotas }: Registry): readonly Route[] {
       summary:
         'What the account may have of each resource, and how often it may ask by the compatible API. `$sys` names the account: `k`, as PUT has it.',
       input: { query: z.object({ k: z.string().optional() }) },
-      async run({ bucket, query, principal }) {
-        if (query.k !== undefined && !isSystem(principal)) throw new Kv4Error('forbidden')
+      async run({ bucket, query }) {
+        if (query.k !== undefined && bucket.name !== BucketName.system) throw new Kv4Error('forbidden')
         const name = query.k === undefined ? bucket.name : await quotas.account(namedBucket(query.k))
         const { used } = await quotas.used(name)
         const { resource, rate } = await quotas.limits(name)
