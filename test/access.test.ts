@@ -156,6 +156,7 @@ const MAY: Readonly<Record<Exclude<Access, 'public'>, (guest: string) => boolean
 
 /** Narrower than the route's rule, decided by the route itself. */
 function refusesItself(service: Service, { method, at }: Route, guest: string): boolean {
+  if (service.name === 'reg' && at === '/limits' && method === 'GET') return !guest.includes('system')
   return service.name === 'acc' && at === '/self' && method === 'POST' && guest.includes('administrator')
 }
 

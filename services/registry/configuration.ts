@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Key, Kv4Error, isJsonObject, isKv4Error, addressIn } from '../../core'
-import type { Address, Bucket, BucketName, Json, JsonObject, Version } from '../../core'
+import type { Address, Bucket, BucketName, Expectation, Json, JsonObject, Version } from '../../core'
 import type { EventLog } from './event-log'
 import type { Debt } from './lease'
 import { PLACES } from './places'
@@ -68,27 +68,52 @@ export class Configuration {
 
   /** @throws not_found */
   async get(bucket: Bucket, id: string, options: { readonly at?: number } = {}): Promise<string> {
-    const stored = storedValue(await bucket.get(addressOf(id), options))
-    if (stored === undefined || stored.removal !== undefined) throw absent(id)
-    return stored.value
+    return (await this.read(bucket, id, options)).value
   }
 
-  /** Writing what is there already is not a change. @throws limit_reached */
-  async put(bucket: Bucket, by: string, id: string, value: string): Promise<void> {
+  /** With the number of its version. @throws not_found */
+  async read(
+    bucket: Bucket,
+    id: string,
+    options: { readonly at?: number } = {},
+  ): Promise<{ readonly value: string; readonly n: number }> {
+    const version = await bucket.get(addressOf(id), options)
+    const stored = storedValue(version)
+    if (stored === undefined || stored.removal !== undefined) throw absent(id)
+    return { value: stored.value, n: version!.n }
+  }
+
+  /**
+   * The number of the version that has the value now. Writing what is there already is not a change.
+   * @throws limit_reached; precondition_failed: what is there is not as expected
+   */
+  async put(
+    bucket: Bucket,
+    by: string,
+    id: string,
+    value: string,
+    expect?: Expectation,
+  ): Promise<{ readonly n: number; readonly created: boolean }> {
     const address = addressOf(id)
     for (let consistent = false; ; consistent = true) {
       const version = await bucket.get(address, { consistent })
       const before = storedValue(version)
       if (before !== undefined) await this.#settle(bucket, id, version!, before)
       if (before?.removal !== undefined) continue
-      if (before?.value === value) return
+      if (!isAsExpected(before && version!.n, expect)) {
+        if (!consistent) continue
+        throw new Kv4Error('precondition_failed')
+      }
+      if (before?.value === value) return { n: version!.n, created: false }
+      let n = 0
       const write = async (): Promise<StoredValue> => {
         await this.#time(bucket)
         const stored: StoredValue = { value, old: before?.value ?? null, owes: await this.#debt(bucket) }
-        await bucket.put(address, stored as unknown as Json, {
+        const written = await bucket.put(address, stored as unknown as Json, {
           by,
           expect: before === undefined ? 'absent' : { n: version!.n },
         })
+        n = written.n
         return stored
       }
       let stored: StoredValue
@@ -101,12 +126,12 @@ export class Configuration {
         continue
       }
       await this.#announce(bucket, id, stored)
-      return
+      return { n, created: before === undefined }
     }
   }
 
-  /** @throws not_found */
-  async remove(bucket: Bucket, by: string, id: string): Promise<void> {
+  /** @throws not_found; precondition_failed: what is there is not as expected */
+  async remove(bucket: Bucket, by: string, id: string, expect?: Expectation): Promise<void> {
     const address = addressOf(id)
     for (let consistent = false; ; consistent = true) {
       const version = await bucket.get(address, { consistent })
@@ -114,6 +139,10 @@ export class Configuration {
       if (stored === undefined) throw absent(id)
       await this.#settle(bucket, id, version!, stored)
       if (stored.removal !== undefined) throw absent(id)
+      if (!isAsExpected(version!.n, expect)) {
+        if (!consistent) continue
+        throw new Kv4Error('precondition_failed')
+      }
       await this.#time(bucket)
       const removed: StoredValue = { ...stored, removal: await this.#debt(bucket) }
       try {
@@ -244,6 +273,13 @@ export class Configuration {
     if (this.#timedAt.size >= MAX_BUCKETS) this.#timedAt.clear()
     this.#timedAt.set(bucket.name, now)
   }
+}
+
+/** @param n of the version that is there; undefined: none is */
+function isAsExpected(n: number | undefined, expect: Expectation | undefined): boolean {
+  if (expect === undefined) return true
+  if (expect === 'absent') return n === undefined
+  return n !== undefined && (expect === 'present' || expect.n === n)
 }
 
 function absent(id: string): Kv4Error {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Instant, Key, Kv4Error, Path, PeriodRange, VersionTag } from '../../../core'
 import type { Address, Json, JsonObject } from '../../../core'
+import { headerCondition } from '../../condition'
 import { Reply, route } from '../../module'
 import type { Route } from '../../module'
 import { PAGING, VALUES_LIMIT } from '../../paging'
@@ -27,11 +28,14 @@ export function configuration({ configuration: all }: Registry): readonly Route[
       access: 'account',
       summary: 'Sets the value `k` of the namespace (the path) to the text `v`, of 1 to 1,024 characters.',
       input: { body: EntryBody },
-      async run({ bucket, path, principal, body }) {
+      async run(request) {
+        const { bucket, path, principal, body } = request
         if (body.v === undefined) throw new Kv4Error('value_missing')
         const id = configurationId(path, keyOf(body))
-        await all.put(bucket, principal.login, id, configurationValue({ value: body.v }))
-        return { id, value: body.v as string }
+        const value = configurationValue({ value: body.v })
+        const expect = headerCondition(request)?.expect
+        const { n, created } = await all.put(bucket, principal.login, id, value, expect)
+        return new Reply({ id, value }, { tag: VersionTag.of({ n }), created })
       },
     })
   return [
@@ -87,7 +91,12 @@ export function configuration({ configuration: all }: Registry): readonly Route[
           const shown = rows.map(({ at, by, value }) => [Math.floor(at / 1000), by, value])
           return next === undefined ? shown : new Reply(shown, { next: VersionTag.of({ n: next }) })
         }
-        return all.get(bucket, id, query.at === undefined ? {} : { at: Instant.parse(query.at) })
+        const { value, n } = await all.read(
+          bucket,
+          id,
+          query.at === undefined ? {} : { at: Instant.parse(query.at) },
+        )
+        return new Reply(value, { tag: VersionTag.of({ n }) })
       },
     }),
     write('PUT'),
@@ -97,8 +106,10 @@ export function configuration({ configuration: all }: Registry): readonly Route[
       access: 'account',
       summary: 'Removes the value `k` of the namespace (the path); answers 1. Its history stays.',
       input: { query: z.object({ k: z.string().optional() }) },
-      async run({ bucket, path, query, principal }) {
-        await all.remove(bucket, principal.login, configurationId(path, keyOf(query)))
+      async run(request) {
+        const { bucket, path, query, principal } = request
+        const expect = headerCondition(request)?.expect
+        await all.remove(bucket, principal.login, configurationId(path, keyOf(query)), expect)
         return 1
       },
     }),

@@ -73,6 +73,39 @@ test('an account sees its own, whatever the other has', async () => {
   expect((await ask(world.server.port, 'GET', '/_reg/services')).status).toBe(401)
 })
 
+test('configuration is written and removed under a condition', async () => {
+  const client = await account()
+  const call = (method: string, headers: Record<string, string>, v?: string) =>
+    ask(client.port, method, v === undefined ? '/_conf/production?k=limit' : '/_conf/production', {
+      as: client.as,
+      headers,
+      ...(v !== undefined && { body: { k: 'limit', v } }),
+    })
+  expect((await call('PUT', { 'If-Match': '*' }, '1')).status).toBe(412)
+  const made = await call('PUT', { 'If-None-Match': '*' }, '1')
+  expect(made.status).toBe(201)
+  expect((await call('PUT', { 'If-None-Match': '*' }, '2')).status).toBe(412)
+  const { headers } = await call('GET', {})
+  expect(headers.etag).toBe(made.headers.etag)
+  expect((await call('GET', { 'If-None-Match': headers.etag! })).status).toBe(304)
+  const changed = await call('PUT', { 'If-Match': headers.etag! }, '2')
+  expect([changed.status, changed.headers.etag === headers.etag]).toEqual([200, false])
+  expect((await call('PUT', { 'If-Match': headers.etag! }, '3')).json).toEqual({
+    v: 'precondition_failed',
+    s: 'error',
+  })
+  expect((await call('DELETE', { 'If-Match': headers.etag! })).status).toBe(412)
+  // What is there already is no other version.
+  expect((await call('PUT', {}, '2')).headers.etag).toBe(changed.headers.etag)
+  expect((await call('DELETE', { 'If-Match': changed.headers.etag! })).status).toBe(200)
+  // Of many who saw the same, one writes.
+  const first = (await call('PUT', {}, '0')).headers.etag!
+  const all = await Promise.all(
+    Array.from({ length: 8 }, (_, i) => call('PUT', { 'If-Match': first }, `by ${i}`)),
+  )
+  expect(all.map(({ status }) => status).sort()).toEqual([200, ...Array<number>(7).fill(412)])
+})
+
 test('what asks for something of one value needs its key', async () => {
   const client = await account()
   for (const query of ['at=2026-01-01', 'time_series=1', 'gs=2026', 'ge=2026']) {
