@@ -164,7 +164,7 @@ describe('the engine of many buckets', () => {
           { length: 20 },
           (_, i) =>
             new Promise((resolve, reject) =>
-              setImmediate(() => bucket.put(at('/a', `k${i}`), round, { by }).then(resolve, reject)),
+              setImmediate(() => void bucket.put(at('/a', `k${i}`), round, { by }).then(resolve, reject)),
             ),
         ),
       )
