@@ -64,7 +64,7 @@ export class Leases {
    * one that is about to end, or is not known: a reader would bury what only waits to be renewed.
    */
   together(lease: Lease | undefined): Promise<void> {
-    if (lease === undefined || this.end(lease) - this.clock.now() < SOON_MS) return RESOLVED
+    if (lease === undefined || lease.deadline - this.clock.latest < SOON_MS) return RESOLVED
     return (this.#together ??= new Promise((resolve) =>
       setTimeout(() => {
         this.#together = undefined

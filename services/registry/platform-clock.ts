@@ -42,6 +42,11 @@ export class PlatformClock {
     return (this.#at = now)
   }
 
+  /** `now()` as it was when it was last asked, a fraction of a second ago. */
+  get latest(): number {
+    return this.#at
+  }
+
   /** Ms that only grow. */
   monotonic(): number {
     return this.#monotonic()

@@ -70,12 +70,13 @@ export class Call {
     if (!token) throw unauthorized('No authentication token provided')
     const credential = registry.tokens.peek(token) ?? (await registry.tokens.open(token))
     if (credential === undefined) throw unauthorized('Invalid or expired authentication token')
-    const principal = await request
-      .authenticate(credential.user, credential.secret, at)
-      .catch(async (error: unknown) => {
-        if (isKv4Error(error, 'unauthorized')) await registry.tokens.end(token)
-        throw error
-      })
+    let principal
+    try {
+      principal = await request.authenticate(credential.user, credential.secret, at)
+    } catch (error) {
+      if (isKv4Error(error, 'unauthorized')) await registry.tokens.end(token)
+      throw error
+    }
     const tenant = registry.tenants.peek(principal.bucket) ?? (await registry.tenants.of(principal.bucket))
     if (tenant.id !== tenantId) throw unauthorized('Invalid or expired authentication token')
     try {
