@@ -82,7 +82,8 @@ describe('on one node', () => {
     const updated = await elena.put('web', 'h1', { lapses_after: 0.4 })
     const end = updated * 1000 + 400
     let seen = 0
-    while (Date.now() < end + 60) {
+    // A busy machine may need longer for one request than that.
+    while (seen === 0 || Date.now() < end + 60) {
       const before = Date.now()
       const { json, headers } = await ask(world.server.port, 'GET', '/_srv/web?k=h1', { as: elena.as })
       const { dead, updated_at } = json.v as { dead?: boolean; updated_at: number }
