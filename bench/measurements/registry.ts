@@ -162,21 +162,27 @@ async function heartbeats(server: PinnedProcess, services: number, seconds: numb
         await beat(i + j)
       }),
     )
-  ;[beats, refused, latest] = [0, 0, 0]
-  const cpu = server.cpuMicros()
   const start = performance.now()
+  let cpu = 0
+  let measured: number | undefined
   const running: Promise<void>[] = []
   // Each at its own moment of the ten seconds, as independent clients would.
   for (let n = 0; ; n++) {
     const due = start + (n / services) * EVERY_MS
-    if (due - start > seconds * 1000) break
+    if (due - start > EVERY_MS + seconds * 1000) break
+    // A first round does not count, as with the other measurements.
+    if (measured === undefined && due - start >= EVERY_MS) {
+      ;[beats, latest] = [0, 0]
+      cpu = server.cpuMicros()
+      measured = performance.now()
+    }
     const ahead = due - performance.now()
     if (ahead > 1) await wait(ahead)
     running.push(beat(n % services))
     if (running.length > 5_000) await Promise.all(running.splice(0))
   }
   await Promise.all(running)
-  const elapsed = (performance.now() - start) * 1000
+  const elapsed = (performance.now() - measured!) * 1000
   const used = server.cpuMicros() - cpu
   const timeouts = await countOf(caller, headers, 'service.timeout')
   const listed = await call<{ values: unknown[] }>(caller, 'GET', `${base}?limit=1000`, headers)
