@@ -75,7 +75,6 @@ export class Timers {
    */
   sooner(bucket: BucketName, kind: Timed, id: string, due: number): void {
     this.add(bucket, kind, id, due).catch(this.onBackgroundError)
-    this.#keep(bucket, kind, id, Date.now() - YOUNG_MS, due)
   }
 
   /**

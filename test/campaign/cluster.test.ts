@@ -7,7 +7,7 @@ import { clusterOfEnvironment, runLossCampaign, runPauseCampaign, runRaceCampaig
 const cluster = clusterOfEnvironment()
 const onCluster = cluster === undefined ? describe.skip : describe
 
-onCluster('three nodes of CouchDB', () => {
+onCluster('three nodes of CouchDB, where KV4_TEST_COUCHDB_CLUSTER names them', () => {
   test('what was acknowledged survives the loss of any one', async () => {
     const { acknowledged, problems } = await runLossCampaign(cluster!, { rounds: 3, seed: 20261130 })
     expect(problems).toEqual([])

@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { SETTING_NAMES, flagOf } from '../../server/config'
 import { Kv4 } from './kv4'
 
@@ -16,6 +18,11 @@ async function until<T>(look: () => T | undefined): Promise<T> {
   }
   throw new Error('it did not happen within 10 s')
 }
+
+test('what was built can be run as it lies there, as npx does', () => {
+  const main = join(__dirname, '../../dist/cli/main.js')
+  expect(execFileSync(main, ['--help'], { encoding: 'utf8' })).toMatch(/^Usage: kv4 /)
+})
 
 test('serve makes the secret of $sys, serves, and drains at SIGTERM', async () => {
   const server = kv4.start(['serve', '--port', '0', '--data-dir', 'mine'])

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -137,6 +138,24 @@ describe('the process', () => {
     const second = start({ KV4_SYS_SECRET: '' })
     expect((await ask(await second.port, 'GET', '/_data', { as: '$sys:' + secret })).status).toBe(200)
     expect(second.errors()).toBe('')
+  })
+
+  test('whoever connects while it is held up waits for it, and is heard', async () => {
+    const server = start()
+    const port = await server.port
+    server.child.kill('SIGSTOP')
+    // More than node asks of the kernel by itself, 511.
+    const sockets = Array.from({ length: 1_500 }, () => connect(port, '127.0.0.1'))
+    try {
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+      server.child.kill('SIGCONT')
+      for (const socket of sockets)
+        socket.write('GET /healthz HTTP/1.1\r\nHost: kv4\r\nConnection: close\r\n\r\n')
+      const answers = await Promise.all(sockets.map((socket) => text(socket)))
+      expect(new Set(answers.map((answer) => answer.split('\r\n')[0]))).toEqual(new Set(['HTTP/1.1 200 OK']))
+    } finally {
+      for (const socket of sockets) socket.destroy()
+    }
   })
 
   test('refuses a port in use, in a sentence', async () => {

@@ -75,7 +75,7 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
       for await (const _ of bucket.changes('', { live: true, signal: stop.signal })) continue
     })
     await run(buckets[0]!)
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 300; i++) {
       await new Promise((resolve) => setTimeout(resolve, 50))
       if ((await documents()).every(({ _conflicts }) => _conflicts === undefined)) break
     }
@@ -137,6 +137,45 @@ describe.each(TARGETS)('branches that a cluster leaves, on %s', (_name, start) =
       proxy.fault = () => undefined
     }
   })
+
+  test('a hidden version that the copies asked do not have yet is not deleted unread', async () => {
+    let asked = 0
+    proxy.fault = ({ path, body }) => {
+      if (!path.endsWith('_bulk_get') || ++asked > 6) return undefined
+      const { docs } = JSON.parse(body) as { docs: readonly { readonly id: string }[] }
+      const error = { error: 'not_found', reason: 'missing' }
+      return { answer: { results: docs.map(({ id }) => ({ id, docs: [{ error }] })) } }
+    }
+    try {
+      const versions = await mended(async (bucket) => {
+        await storeAll(bucket, [put(at, version(1, 'winner'))])
+        await branch(version(1, 'hidden'))
+      })
+      expect(versions.map(({ v }) => v)).toEqual(['winner', 'hidden'])
+      expect(asked).toBeGreaterThan(6)
+    } finally {
+      proxy.fault = () => undefined
+    }
+  })
+
+  test('a hidden version is appended however many numbers others are faster for', async () => {
+    let lost = 0
+    proxy.fault = ({ path, body }) => {
+      if (!path.endsWith('_bulk_docs') || !body.includes('"lost":') || ++lost > 45) return undefined
+      const { docs } = JSON.parse(body) as { docs: readonly { readonly _id: string }[] }
+      return { answer: docs.map(({ _id: id }) => ({ id, error: 'conflict', reason: 'taken' })) }
+    }
+    try {
+      const versions = await mended(async (bucket) => {
+        await storeAll(bucket, [put(at, version(1, 'winner'))])
+        await branch(version(1, 'hidden'))
+      })
+      expect(versions.map(({ v }) => v)).toEqual(['winner', 'hidden'])
+      expect(lost).toBeGreaterThan(45)
+    } finally {
+      proxy.fault = () => undefined
+    }
+  }, 30_000)
 
   test('what was written meanwhile stays the latest', async () => {
     const versions = await mended(async (bucket) => {

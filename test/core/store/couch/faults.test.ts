@@ -66,6 +66,34 @@ describe.each(TARGETS)('faults between the adapter and %s', (_name, start) => {
     return changes
   }
 
+  test('in a cluster a read of what is latest waits for no copy that hangs, and takes no error for an absence', async () => {
+    const nodes = ['a@127.0.0.1', 'b@127.0.0.1', 'c@127.0.0.1']
+    const asked = address('/a', 'k')
+    await storeAll(bucket, [put(asked, version(1))])
+    proxy.fault = ({ path }) =>
+      path === '/_membership' ? { answer: { all_nodes: nodes, cluster_nodes: nodes } } : undefined
+    const clustered = await openCouchStore({ url: proxy.url, node: 'c' })
+    const other = await clustered.open(name)
+    try {
+      proxy.passed.length = 0
+      expect(await other.heads([asked], 'versioned')).toMatchObject([{ n: 1 }])
+      // CouchDB answers _bulk_get of what is not there only when every copy has.
+      const paths = proxy.passed.map(({ path }) => path.split('/').slice(2).join('/'))
+      expect(paths).toEqual(['_all_docs/queries', '_all_docs?include_docs=true'])
+      proxy.fault = ({ path, body }) => {
+        if (!path.includes('_all_docs?')) return undefined
+        const { keys } = JSON.parse(body) as { keys: readonly string[] }
+        return { answer: { rows: keys.map((key) => ({ key, error: 'nodedown' })) } }
+      }
+      const failure = await other.heads([asked], 'versioned').catch((error: unknown) => error)
+      expect(isKv4Error(failure, 'store_unavailable')).toBe(true)
+    } finally {
+      proxy.fault = () => undefined
+      await other.close()
+      await clustered.close()
+    }
+  })
+
   const FAULTS: readonly [string, Fault][] = [
     ['cut before it arrives', 'cut before'],
     ['cut before its answer', 'cut after'],
