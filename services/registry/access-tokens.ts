@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes } from 
 import { BucketName, Key, isJsonObject, addressIn } from '../../core'
 import type { Address, Bucket, Engine } from '../../core'
 import { PLACES } from './places'
+import type { Tenant } from './tenants'
 
 /** What a client of the identity endpoint proved itself with. */
 export interface UserSecret {
@@ -15,11 +16,26 @@ export interface AccessToken {
   readonly expires: number
 }
 
+/** Who is asking, once that is known. */
+export interface Caller {
+  readonly bucket: Bucket
+  /** Recorded with what he writes. */
+  readonly login: string
+  readonly tenant: Tenant
+}
+
+export interface OpenToken {
+  /** To be verified with each request. */
+  readonly credential: UserSecret
+  /** Whose it was when that was done last. */
+  caller?: Caller
+}
+
 interface Opened {
   readonly address: Address
   /** Of the entry. */
   readonly n: number
-  readonly credential: UserSecret
+  readonly token: OpenToken
 }
 
 const LIFE_MS = 24 * 3600_000
@@ -63,11 +79,16 @@ export class AccessTokens {
   }
 
   /** What most requests get, without a wait; undefined: ask `open`. */
-  peek(text: string): UserSecret | undefined {
+  peek(text: string): OpenToken | undefined {
     const opened = this.#opened.get(text)
     return opened !== undefined && this.#bucket.peek(opened.address)?.n === opened.n
-      ? opened.credential
+      ? opened.token
       : undefined
+  }
+
+  /** Whose it was when it was last shown here; says nothing of what it is now. */
+  lastCaller(text: string): Caller | undefined {
+    return this.#opened.get(text)?.token.caller
   }
 
   /**
@@ -79,18 +100,18 @@ export class AccessTokens {
     await this.#bucket.remove(addressOf(text), { by: BY })
   }
 
-  /** The credential to verify; undefined: no such token, or no longer. */
-  async open(text: string): Promise<UserSecret | undefined> {
+  /** undefined: no such token, or no longer. */
+  async open(text: string): Promise<OpenToken | undefined> {
     if (!FORM.test(text)) return undefined
     const address = addressOf(text)
     // Clients use a token the moment they have it, perhaps at another node.
     const version =
       (await this.#bucket.get(address)) ?? (await this.#bucket.get(address, { consistent: true }))
     if (!isJsonObject(version?.v) || typeof version.v.sealed !== 'string') return undefined
-    const credential = unseal(text, version.v.sealed)
+    const token: OpenToken = { credential: unseal(text, version.v.sealed) }
     if (this.#opened.size >= MAX_REMEMBERED && !this.#opened.has(text)) this.#opened.clear()
-    this.#opened.set(text, { address, n: version.n, credential })
-    return credential
+    this.#opened.set(text, { address, n: version.n, token })
+    return token
   }
 }
 

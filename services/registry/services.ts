@@ -86,10 +86,14 @@ export class Services {
       }
   }
 
+  /** Until a heartbeat of it is best looked at, `Leases.together`. */
+  together(bucket: Bucket, id: string): Promise<void> {
+    return this.leases.together(storedService(bucket.peek(serviceAddress(id)) ?? undefined)?.lease)
+  }
+
   /** The next token. @throws not_found, bad_token */
   async heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string> {
     const address = serviceAddress(id)
-    await this.leases.together(storedService(bucket.peek(address) ?? undefined)?.lease)
     let consistent = false
     for (;;) {
       const known = consistent ? undefined : bucket.peek(address)

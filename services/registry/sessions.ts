@@ -48,10 +48,14 @@ export class Sessions {
     })
   }
 
+  /** Until a heartbeat of it is best looked at, `Leases.together`. */
+  together(bucket: Bucket, id: string): Promise<void> {
+    return this.leases.together(storedSession(bucket.peek(sessionAddress(id)) ?? undefined)?.lease)
+  }
+
   /** The next token. @throws not_found, bad_token */
   async heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string> {
     const address = sessionAddress(id)
-    await this.leases.together(storedSession(bucket.peek(address) ?? undefined)?.lease)
     for (let consistent = false; ; consistent = true) {
       const known = consistent ? undefined : bucket.peek(address)
       const version = known === undefined ? await bucket.get(address, { consistent }) : known

@@ -1,21 +1,13 @@
 import { isAscii } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { isKv4Error } from '../../../core'
-import type { Bucket, Json, Path } from '../../../core'
+import type { Json, Path } from '../../../core'
 import type { MountReply, MountRequest } from '../../mount'
+import type { Caller } from '../access-tokens'
 import type { Usage } from '../quotas'
 import { RateExceeded } from '../quotas'
 import type { Registry } from '../registry'
-import type { Tenant } from '../tenants'
 import { Refusal, badParameter, badRequest, unauthorized } from './fault'
-
-/** Who is asking, once that is known. */
-export interface Caller {
-  readonly bucket: Bucket
-  /** Recorded with what it writes. */
-  readonly login: string
-  readonly tenant: Tenant
-}
 
 type Header = readonly [name: string, value: string]
 
@@ -57,6 +49,20 @@ export class Call {
   }
 
   /**
+   * Who showed this token for this tenant before, as far as this node remembers. Whether he still may is not asked: it is
+   * for what he would be told nothing by.
+   */
+  lastCaller({ tokens }: Registry, named: string | undefined): Caller | undefined {
+    const token = header(this.request.headers['x-auth-token'])
+    const caller = token === undefined ? undefined : tokens.lastCaller(token)
+    return caller?.tenant.id === this.#tenantId(named) ? caller : undefined
+  }
+
+  #tenantId(named: string | undefined): string | undefined {
+    return named ?? header(this.request.headers['x-tenant-id'])
+  }
+
+  /**
    * By the token; the tenant that is named has to be the token's. Counts the request.
    * @param at of what is asked for, as of a `MountRequest`
    * @throws Refusal, too_many_requests, forbidden
@@ -64,15 +70,16 @@ export class Call {
   async caller(registry: Registry, named: string | undefined, at?: () => Path): Promise<Caller> {
     const { request } = this
     const { headers } = request
-    const tenantId = named ?? header(headers['x-tenant-id'])
+    const tenantId = this.#tenantId(named)
     if (tenantId === undefined) throw unauthorized('No tenant id provided')
     const token = header(headers['x-auth-token']) ?? this.parameters.get('x-auth-token')
     if (!token) throw unauthorized('No authentication token provided')
-    const credential = registry.tokens.peek(token) ?? (await registry.tokens.open(token))
-    if (credential === undefined) throw unauthorized('Invalid or expired authentication token')
+    const opened = registry.tokens.peek(token) ?? (await registry.tokens.open(token))
+    if (opened === undefined) throw unauthorized('Invalid or expired authentication token')
+    const { user, secret } = opened.credential
     let principal
     try {
-      principal = await request.authenticate(credential.user, credential.secret, at)
+      principal = await request.authenticate(user, secret, at)
     } catch (error) {
       if (isKv4Error(error, 'unauthorized')) await registry.tokens.end(token)
       throw error
@@ -90,7 +97,7 @@ export class Call {
       const type = sent.split(';')[0]!.trim().toLowerCase()
       if (type !== '' && type !== 'application/json') throw badRequest(`Unsupported content type: ${type}`)
     }
-    return { bucket: request.bucketOf(principal), login: principal.login, tenant }
+    return (opened.caller = { bucket: request.bucketOf(principal), login: principal.login, tenant })
   }
 
   /** The JSON of the body, whatever its Content-Type says; none is `{}`. @throws Refusal, body_too_large */

@@ -1,8 +1,9 @@
-import type { JsonObject, Path } from '../../../core'
+import type { Bucket, JsonObject, Path } from '../../../core'
 import type { MountReply } from '../../mount'
 import { isMarker, isServiceId } from '../rules'
+import type { Caller } from '../access-tokens'
 import type { Page } from '../services'
-import type { Call, Caller } from './call'
+import type { Call } from './call'
 import { badParameter } from './fault'
 
 /** One endpoint: what comes behind `/v1.0` or `/v1.0/{tenant}`, as a regular expression. */
@@ -12,6 +13,11 @@ export interface Endpoint {
   /** Where in the tree lies what it answers: the path that `_reg` or `_conf` has for it. */
   readonly at: string | ((match: readonly string[]) => Path)
   readonly summary: string
+  /**
+   * What a call of somebody who was known a moment ago waits for before it is looked at at all. He is not told anything by
+   * the time it takes that he may not know.
+   */
+  readonly together?: (bucket: Bucket, match: readonly string[]) => Promise<void>
   readonly run: (call: Call, caller: Caller, match: readonly string[]) => Promise<MountReply>
 }
 

@@ -10,6 +10,7 @@ import { Refusal, missing } from './fault'
 interface Leased<Changes> {
   get(bucket: Bucket, id: string): Promise<JsonObject>
   update(bucket: Bucket, by: string, id: string, changes: Changes): Promise<void>
+  together(bucket: Bucket, id: string): Promise<void>
   heartbeat(bucket: Bucket, by: string, id: string, token: string): Promise<string>
 }
 
@@ -49,6 +50,10 @@ export function leaseEndpoints<Changes>(
       path: `${one}/heartbeat`,
       at: `${at}/heartbeat`,
       summary: `The ${kind} lives: the token of the last answer for the next.`,
+      // A hundred that are looked at one after the other cost half of what a hundred cost that come alone.
+      async together(bucket, [id]) {
+        if (isId(id!)) await all.together(bucket, id!)
+      },
       async run(call, { bucket, login }, [text]) {
         const id = idOf(text)
         const sent = heartbeatToken(await call.body())

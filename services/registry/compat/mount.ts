@@ -63,7 +63,7 @@ export function registryMount(context: ServiceContext): Mount {
     ...configurationRoutes(registry),
     ...platformRoutes(registry),
   ]
-  const routes = endpoints.map(({ method, path, at, summary, run }): MountRoute => {
+  const routes = endpoints.map(({ method, path, at, summary, together, run }): MountRoute => {
     const placeOf = placed(at)
     return {
       methods: [method],
@@ -72,6 +72,10 @@ export function registryMount(context: ServiceContext): Mount {
       summary,
       async run(request, [, tenant, ...match]) {
         const call = Call.of(request)
+        if (together !== undefined) {
+          const last = call.lastCaller(registry, tenant)
+          if (last !== undefined) await together(last.bucket, match)
+        }
         const caller = await call.caller(registry, tenant, () => placeOf(match))
         // To hand on the promise itself takes V8 three turns of its queue more.
         return await run(call, caller, match)

@@ -91,6 +91,7 @@ export function services({ services: all }: Registry): readonly Route[] {
       async run({ bucket, body, principal }) {
         const id = serviceId(keyOf(body))
         const sent = heartbeatToken(described(body))
+        await all.together(bucket, id)
         return { token: await all.heartbeat(bucket, principal.login, id, sent) }
       },
     }),

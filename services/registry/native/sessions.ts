@@ -72,6 +72,7 @@ export function sessions({ sessions: all }: Registry): readonly Route[] {
       async run({ bucket, body, principal }) {
         const id = sessionId(keyOf(body))
         const sent = heartbeatToken(described(body))
+        await all.together(bucket, id)
         return { token: await all.heartbeat(bucket, principal.login, id, sent) }
       },
     }),

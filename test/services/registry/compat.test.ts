@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { BucketName, Key, addressIn } from '../../../core'
 import { PLACES } from '../../../services/registry/places'
+import { Registry } from '../../../services/registry/registry'
 import { SYS, RegistryClient, newAccount, openWorld } from './world'
 import type { Reply, World } from './world'
 import { ask } from '../../server/world'
@@ -687,6 +688,41 @@ describe('limits', () => {
     const over = await client.get('/limits')
     expect(fault(over).slice(0, 3)).toEqual([400, 'rateLimitReached', 'Rate limit has been reached.'])
     expect(Number(over.headers['x-ratelimit-reply-after'])).toBeGreaterThan(0)
+  })
+})
+
+describe('a heartbeat waits for others before anybody looks at it', () => {
+  afterEach(() => jest.restoreAllMocks())
+
+  test('when its caller was known a moment ago, and to no one else, so that the wait tells nobody anything', async () => {
+    const [own, other] = [await account(), await account()]
+    const together = jest.spyOn(Registry.of(world.server.context).services, 'together')
+    const first = await own.post('/services', { id: 'one', heartbeat_timeout: 60 })
+    const beat = { body: { token: first.json.token } }
+    const path = '/services/one/heartbeat'
+    expect((await other.get('/services')).status).toBe(200)
+    for (const headers of [{ 'X-Auth-Token': other.token }, { 'X-Auth-Token': 'x'.repeat(43) }])
+      expect((await own.call('POST', path, { ...beat, headers })).status).toBe(401)
+    const stranger = await account()
+    expect((await stranger.post(path, { token: first.json.token })).status).toBe(404)
+    expect(together).not.toHaveBeenCalled()
+    expect((await own.call('POST', path, beat)).status).toBe(200)
+    expect(together.mock.calls.map(([bucket, id]) => [bucket.name, id])).toEqual([
+      [BucketName.of(own.user), 'one'],
+    ])
+  })
+
+  test('and is then looked at as any other: who may not any more is refused, and nothing is stored', async () => {
+    const client = await account()
+    const first = await client.post('/services', { id: 'one', heartbeat_timeout: 60 })
+    const bucket = world.server.engine.bucket(BucketName.of(client.user))
+    const address = addressIn(PLACES.services, Key.parse('one'))
+    const before = await bucket.get(address)
+    expect(before?.v).toMatchObject({ lease: { token: first.json.token } })
+    const off = { k: client.user, v: { active: false } }
+    expect((await ask(port, 'POST', '/_acc/accounts', { as: SYS, body: off })).status).toBe(200)
+    expect((await client.post('/services/one/heartbeat', { token: first.json.token })).status).toBe(401)
+    expect(await bucket.get(address, { consistent: true })).toEqual(before)
   })
 })
 
