@@ -1,4 +1,4 @@
-import { printBasicHeader } from '../auth'
+import { printBasicHeader } from '../auth/basic-header'
 import type { Method } from '../services/module'
 import type { Destination } from './destination'
 import { CliFailure, EXIT } from './failure'

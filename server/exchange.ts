@@ -4,6 +4,7 @@ import { Kv4Error } from '../core'
 import type { Bucket, Engine, Path, WriteMark } from '../core'
 import type { Method, Route, ServiceRequest } from '../services/module'
 import { singleTag } from './entity-tag'
+import type { Watching } from '../services/watching'
 import type { BoundService } from './binder'
 import { wantsEvents } from './event-stream'
 import type { Standing } from './standing'
@@ -52,6 +53,8 @@ export class BoundRequest implements ServiceRequest {
     response: ServerResponse,
     remoteAddress: string,
     private readonly standing: Standing,
+    readonly closing: AbortSignal,
+    private readonly watching: Watching,
   ) {
     this.method = call.route.method
     this.path = call.path
@@ -82,6 +85,12 @@ export class BoundRequest implements ServiceRequest {
   /** What is written through `bucket` from now on carries the mark. */
   mark(mark: WriteMark): void {
     this.#bucket = this.bucket.marked(mark)
+  }
+
+  watches(): void {
+    const leave = this.watching.enter(this.bucket)
+    if (this.#response.destroyed) leave()
+    else this.#response.once('close', leave)
   }
 
   get wantsEvents(): boolean {

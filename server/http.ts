@@ -82,7 +82,7 @@ export interface HttpOptions {
 /** An HTTP server that does not listen yet. */
 export interface Http {
   readonly server: Server
-  /** From now on /readyz says no, each answer ends its connection, and event streams end. */
+  /** From now on /readyz says no, each answer ends its connection, event streams end, and who polls is answered. */
   readonly drain: () => void
 }
 
@@ -124,6 +124,7 @@ export function createHttp({
   const logsRequests = log.isLevelEnabled('debug')
   const streams = new OpenStreams({ beatMs: config.streamBeatMs, stallMs: config.streamStallMs })
   const outbox = new Outbox((error) => log.error({ err: error }, 'an answer could not be given'))
+  const closing = new AbortController()
   let draining = false
 
   function send(
@@ -252,6 +253,8 @@ export function createHttp({
         response,
         address,
         standing,
+        closing.signal,
+        watching,
       )
       const key = request.headers[IDEMPOTENCY_KEY]
       const watches = route.method === 'GET' && asksToWatch(call.query, route.watch !== undefined)
@@ -378,6 +381,7 @@ export function createHttp({
     drain() {
       draining = true
       streams.drain()
+      closing.abort()
     },
   }
 }

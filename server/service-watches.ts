@@ -46,6 +46,9 @@ export class ServiceWatches implements WatchDoor {
       remoteAddress: address,
       wantsEvents: false,
       signal,
+      // A socket's watches end with it.
+      closing: signal,
+      watches: () => undefined,
     }
     const { wait: _, ...wanted } = parseInput(WatchQuery, query, 'query') as WatchQuery
     return watching.stream(request, await route.watch(request), {

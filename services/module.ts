@@ -115,6 +115,14 @@ export interface ServiceRequest<Query = unknown, Body = unknown> {
    * Whoever goes on after the answer has begun, or waits long for it, has to end with it.
    */
   readonly signal: AbortSignal
+  /**
+   * Counts the call, until its answer has ended, among those who watch (KV4_WATCH_MAX, KV4_WATCH_PER_ACCOUNT). For what goes
+   * on or waits and is not a `watch`, which is counted as one.
+   * @throws limit_reached, overloaded
+   */
+  watches(): void
+  /** Ends when this node is about to stop: who waits for what may yet come answers then with what there is. */
+  readonly closing: AbortSignal
 }
 
 /** One event of an answer that goes on, sent as server-sent events do. */

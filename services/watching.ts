@@ -45,6 +45,8 @@ export interface Watcher {
   readonly lastEventId?: string
   /** Ends the watch. */
   readonly signal: AbortSignal
+  /** Ends the wait of a poll, which is answered with what there is. */
+  readonly closing: AbortSignal
 }
 
 /** What is watched, with every default filled in. */
@@ -102,7 +104,7 @@ export class Watching {
    */
   async stream(watcher: Watcher, watched: Watched, query: WatchQuery): Promise<EventSource> {
     const wanted = this.#wanted(watcher, watched, query)
-    const leave = this.#enter(watcher.bucket)
+    const leave = this.enter(watcher.bucket)
     const stream = new ChangeStream(wanted, watcher.signal, leave, {
       shown: (event) => this.#shown(wanted, event),
       print: (cursor) => WatchCursor.print(cursor, this.#clock()),
@@ -114,7 +116,7 @@ export class Watching {
   /** The changes since the cursor, or the first that come within so many seconds; `next` goes on behind them. */
   async poll(watcher: Watcher, watched: Watched, query: WatchQuery, seconds: number): Promise<Reply> {
     const wanted = this.#wanted(watcher, watched, query)
-    const leave = this.#enter(watcher.bucket)
+    const leave = this.enter(watcher.bucket)
     const ending = new AbortController()
     const signal = AbortSignal.any([watcher.signal, ending.signal])
     const since = wanted.since ?? (await wanted.bucket.cursor().catch(leaving(leave)))
@@ -123,6 +125,10 @@ export class Watching {
       .watch(wanted.filter, { since, signal, follow: (of) => (progress = of) })
       [Symbol.asyncIterator]()
     const deadline = new Alarm(seconds * 1000)
+    const { closing } = watcher
+    const hurry = () => deadline.ring()
+    if (closing.aborted) hurry()
+    else closing.addEventListener('abort', hurry)
     const latest = performance.now() + seconds * 1000 + CATCH_UP_MS
     let waiting: Promise<unknown> | undefined
     try {
@@ -162,6 +168,7 @@ export class Watching {
       return new Reply(told, { next: WatchCursor.print(cursor, told.length === 0 ? this.#clock() : at) })
     } finally {
       deadline.stop()
+      closing.removeEventListener('abort', hurry)
       ending.abort()
       // Not awaited: a store that is slow must not hold back the answer.
       waiting?.catch(() => undefined)
@@ -199,7 +206,8 @@ export class Watching {
   }
 
   /** @returns what ends it, once */
-  #enter(bucket: Bucket): () => void {
+  /** A place among those who watch. @returns gives it back @throws limit_reached, overloaded */
+  enter(bucket: Bucket): () => void {
     const { most, mostPerAccount } = this.options
     const { account } = BucketName.owner(bucket.name)
     const ofAccount = this.#perAccount.get(account) ?? 0
@@ -388,6 +396,8 @@ class ChangeStream implements EventSource, AsyncIterator<StreamEvent, undefined>
 /** A timer that may be waited for again. */
 class Alarm {
   rung!: Promise<undefined>
+  /** Before its time. */
+  ring!: () => void
   #timer: NodeJS.Timeout | undefined
 
   constructor(private readonly ms: number) {
@@ -395,7 +405,10 @@ class Alarm {
   }
 
   again(): true {
-    this.rung = new Promise((resolve) => (this.#timer = setTimeout(resolve, this.ms, undefined)))
+    this.rung = new Promise((resolve) => {
+      this.ring = () => resolve(undefined)
+      this.#timer = setTimeout(this.ring, this.ms)
+    })
     return true
   }
 

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { Kv4Error } from '../../core'
 import type { Bucket } from '../../core'
-import type { StreamEvent } from '../module'
+import type { ServiceRequest, StreamEvent } from '../module'
 import type { EventLog, EventType, RegistryEvent } from './event-log'
 import { PLACES } from './places'
 import type { PlatformClock } from './platform-clock'
@@ -53,17 +53,22 @@ export class Events {
     return { events: events.slice(0, limit), nextMarker: events[limit]!.id }
   }
 
-  /** Waits up to `seconds` for a first event of the type; `last`: the id of the last event that was seen. */
+  /**
+   * Waits up to `seconds`, or until `closing`, for a first event of the type; `last`: the id of the last event that was seen.
+   */
   async await(
     bucket: Bucket,
     start: EventStart,
     limit: number,
     seconds: number,
     type: EventType | undefined,
-    signal: AbortSignal,
+    { signal, closing }: Pick<ServiceRequest, 'signal' | 'closing'>,
   ): Promise<{ readonly events: readonly RegistryEvent[]; readonly last?: string }> {
     const ending = new AbortController()
-    const timer = setTimeout(() => ending.abort(), seconds * 1000)
+    const end = () => ending.abort()
+    const timer = setTimeout(end, seconds * 1000)
+    if (closing.aborted) end()
+    else closing.addEventListener('abort', end)
     let last: string | undefined
     let found: readonly RegistryEvent[] = []
     try {
@@ -75,6 +80,7 @@ export class Events {
       }
     } finally {
       clearTimeout(timer)
+      closing.removeEventListener('abort', end)
       ending.abort()
     }
     return last === undefined ? { events: found } : { events: found, last }

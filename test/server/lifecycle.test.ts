@@ -228,6 +228,25 @@ describe('draining', () => {
     await closed
   })
 
+  test('answers who polls with what there is, and does not wait for the rest', async () => {
+    const world = await openWorld({ KV4_WATCH_PER_ACCOUNT: '2', KV4_DRAIN_MS: '20000' })
+    const polls = ['/_data/x?watch=1&wait=60', '/_reg/events?wait=60'].map((path) =>
+      world.ask('GET', path, { as: sys }),
+    )
+    const both = Promise.all(polls)
+    let full: unknown
+    do {
+      await sleep(100)
+      full = (await world.ask('GET', '/_data/x?watch=1&wait=0', { as: sys })).json.v
+    } while (full !== 'limit_reached')
+    const began = performance.now()
+    const closed = world.close()
+    for (const { status, json, headers } of await both)
+      expect([status, json.s, json.v, headers.connection]).toEqual([200, 'ok', [], 'close'])
+    await closed
+    expect(performance.now() - began).toBeLessThan(10_000)
+  })
+
   test('waits for the reader of an answer that is on its way', async () => {
     const body = Buffer.alloc(32 * 1024 * 1024, 'x')
     const long: Mount = {

@@ -64,6 +64,8 @@ async function call(
     remoteAddress: '127.0.0.1',
     wantsEvents: false,
     signal: new AbortController().signal,
+    closing: new AbortController().signal,
+    watches: () => undefined,
   })
   return answer instanceof Reply ? answer.value : answer
 }

@@ -245,6 +245,8 @@ describe('what cannot be watched', () => {
     )
     expect(await otto.error(otto.get('/_data/many?watch=1'))).toBe('403 limit_reached')
     expect(await otto.error(otto.get('/_data/many?watch=1&wait=0'))).toBe('403 limit_reached')
+    expect(await otto.error(otto.get('/_reg/events?wait=1'))).toBe('403 limit_reached')
+    expect((await otto.get('/_reg/events')).status).toBe(200)
     streams[0]!.close()
     for (let tries = 0; ; tries++) {
       const { status } = await otto.get('/_data/many?watch=1&wait=0')

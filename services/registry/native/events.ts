@@ -31,7 +31,8 @@ export function events({ events: feed }: Registry): readonly Route[] {
           wait: whole(0, MAX_WAIT_S).optional(),
         }),
       },
-      async run({ bucket, query, signal, wantsEvents, lastEventId }) {
+      async run(request) {
+        const { bucket, query, wantsEvents, lastEventId } = request
         // Who connects again sends the address that he began with.
         const { type, wait = 0, marker } = query
         const after = lastEventId ?? query.after
@@ -40,15 +41,16 @@ export function events({ events: feed }: Registry): readonly Route[] {
             fields: { parameter: 'marker', reason: 'does not go with after' },
           })
         const start: EventStart = after !== undefined ? { after } : marker !== undefined ? { marker } : {}
+        if (wantsEvents || wait > 0) request.watches()
         if (wantsEvents) {
           // Refused here rather than in the stream, which has no status any more.
           await feed.page(bucket, start, 1)
-          const stream = feed.stream(bucket, start, type, signal)
+          const stream = feed.stream(bucket, start, type, request.signal)
           return new Reply(null, { stream })
         }
         const limit = Math.min(query.limit ?? LIMIT, MAX_LIMIT)
         if (wait > 0) {
-          const { events, last } = await feed.await(bucket, start, limit, wait, type, signal)
+          const { events, last } = await feed.await(bucket, start, limit, wait, type, request)
           return answer(events as unknown as readonly Json[], last ?? after)
         }
         const { events } = await feed.page(bucket, start, limit)
