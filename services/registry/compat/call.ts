@@ -72,7 +72,8 @@ export class Call {
     const { headers } = request
     const tenantId = this.#tenantId(named)
     if (tenantId === undefined) throw unauthorized('No tenant id provided')
-    const token = header(headers['x-auth-token']) ?? this.parameters.get('x-auth-token')
+    // Not by `parameters`: what is wrong with the query is told only to those who are known.
+    const token = header(headers['x-auth-token']) ?? new URLSearchParams(request.rawQuery).get('x-auth-token')
     if (!token) throw unauthorized('No authentication token provided')
     const opened = registry.tokens.peek(token) ?? (await registry.tokens.open(token))
     if (opened === undefined) throw unauthorized('Invalid or expired authentication token')

@@ -77,6 +77,9 @@ export function registryMount(context: ServiceContext): Mount {
           if (last !== undefined) await together(last.bucket, match)
         }
         const caller = await call.caller(registry, tenant, () => placeOf(match))
+        // Of those that do not read it as well: contract §3.
+        if (Number(request.headers['content-length'] ?? 0) >= TOO_LARGE)
+          throw new Kv4Error('body_too_large', { fields: { limit: TOO_LARGE - 1 } })
         // To hand on the promise itself takes V8 three turns of its queue more.
         return await run(call, caller, match)
       },

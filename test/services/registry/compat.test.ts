@@ -153,6 +153,7 @@ describe('authentication', () => {
       { 'X-Auth-Token': 'x' },
       'Invalid or expired authentication token',
     ],
+    ['a query that is none', '/v1.0/7777/services?limit=%zz', {}, 'No authentication token provided'],
     ['an unknown page', '/v1.0/7777/nothing', {}, 'No authentication token provided'],
   ])('refuses %s in the words that clients know', async (_what, path, headers, details) => {
     const reply = await ask(port, 'GET', path, { headers })
@@ -227,6 +228,11 @@ describe('every reply', () => {
     )
     const large = await client.post('/services', JSON.stringify({ id: 'x'.repeat(5000) }))
     expect([large.status, large.text, large.headers.connection]).toEqual([413, '', 'close'])
+    for (const method of ['GET', 'DELETE']) {
+      const unread = await client.call(method, '/services/abc', { body: 'x'.repeat(5000) })
+      expect([method, unread.status, unread.text]).toEqual([method, 413, ''])
+      expect((await client.call(method, '/services/abc', { body: 'x'.repeat(4999) })).status).toBe(404)
+    }
     expect(fault(await client.get('/services/%zz'))).toEqual([
       400,
       'badRequest',
