@@ -1,5 +1,5 @@
-import { CATALOGUE } from '../core/errors'
-import type { ErrorCode } from '../core/errors'
+import { CATALOGUE } from '../core'
+import type { ErrorCode } from '../core'
 import type { Answer } from './client'
 
 export interface ShowOptions {

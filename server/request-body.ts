@@ -78,6 +78,8 @@ function notJson(): Kv4Error {
 }
 
 function collect(request: IncomingMessage, declared: number | undefined, limit: number): Promise<Buffer> {
+  // Nothing comes any more, not even the end.
+  if (request.destroyed) return Promise.reject(new CallerGone(request.errored))
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] | undefined
     let size = 0

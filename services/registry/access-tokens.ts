@@ -27,8 +27,8 @@ export interface Caller {
 export interface OpenToken {
   /** To be verified with each request. */
   readonly credential: UserSecret
-  /** Whose it was when that was done last. */
-  caller?: Caller
+  /** Who was admitted with it, by the place that he asked for, as far as he was not refused there since. */
+  readonly admitted: Map<string, Caller>
 }
 
 interface Opened {
@@ -39,7 +39,7 @@ interface Opened {
 }
 
 const LIFE_MS = 24 * 3600_000
-const MAX_REMEMBERED = 5_000
+const MAX_REMEMBERED = 10_000
 const BY = '$sys'
 const ALGORITHM = 'aes-256-gcm'
 const NONCE_BYTES = 12
@@ -68,7 +68,12 @@ export class AccessTokens {
   async give(credential: UserSecret): Promise<AccessToken> {
     const digest = createHmac('sha256', this.#key).update(JSON.stringify(credential)).digest('base64')
     const given = this.#given.get(digest)
-    if (given !== undefined && given.expires - Date.now() > LIFE_MS / 2) return given
+    if (
+      given !== undefined &&
+      given.expires - Date.now() > LIFE_MS / 2 &&
+      (await this.#bucket.get(addressOf(given.text))) !== undefined
+    )
+      return given
     const text = randomBytes(32).toString('base64url')
     const token: AccessToken = { text, expires: Date.now() + LIFE_MS }
     const sealed = { sealed: seal(text, credential), expires: token.expires }
@@ -84,11 +89,6 @@ export class AccessTokens {
     return opened !== undefined && this.#bucket.peek(opened.address)?.n === opened.n
       ? opened.token
       : undefined
-  }
-
-  /** Whose it was when it was last shown here; says nothing of what it is now. */
-  lastCaller(text: string): Caller | undefined {
-    return this.#opened.get(text)?.token.caller
   }
 
   /**
@@ -107,9 +107,10 @@ export class AccessTokens {
     // Clients use a token the moment they have it, perhaps at another node.
     const version =
       (await this.#bucket.get(address)) ?? (await this.#bucket.get(address, { consistent: true }))
+    this.#opened.delete(text)
     if (!isJsonObject(version?.v) || typeof version.v.sealed !== 'string') return undefined
-    const token: OpenToken = { credential: unseal(text, version.v.sealed) }
-    if (this.#opened.size >= MAX_REMEMBERED && !this.#opened.has(text)) this.#opened.clear()
+    const token: OpenToken = { credential: unseal(text, version.v.sealed), admitted: new Map() }
+    if (this.#opened.size >= MAX_REMEMBERED) this.#opened.delete(this.#opened.keys().next().value!)
     this.#opened.set(text, { address, n: version.n, token })
     return token
   }

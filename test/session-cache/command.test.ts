@@ -9,11 +9,9 @@ afterEach(removeTableRooms)
 
 /** `kv4 relay <file>`; ended by SIGTERM as soon as it says that it listens. */
 async function relay(file: string): Promise<{ code: number | null; output: string; errors: string }> {
-  const child = spawn(
-    process.execPath,
-    ['-r', join(ROOT, 'scripts/typescript.js'), join(ROOT, 'cli/main.ts'), 'relay', file],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  )
+  const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.js'), 'relay', file], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   let errors = ''
   child.stdout.on('data', (chunk) => {

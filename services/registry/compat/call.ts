@@ -49,13 +49,21 @@ export class Call {
   }
 
   /**
-   * Who showed this token for this tenant before, as far as this node remembers. Whether he still may is not asked: it is
-   * for what he would be told nothing by.
+   * Who was admitted to the place with this token when he asked last, for this tenant. Whether he may still come in is not
+   * asked.
    */
-  lastCaller({ tokens }: Registry, named: string | undefined): Caller | undefined {
-    const token = header(this.request.headers['x-auth-token'])
-    const caller = token === undefined ? undefined : tokens.lastCaller(token)
+  admittedBefore({ tokens }: Registry, named: string | undefined, place: string): Caller | undefined {
+    const token = this.#token
+    const caller = token ? tokens.peek(token)?.admitted.get(place) : undefined
     return caller?.tenant.id === this.#tenantId(named) ? caller : undefined
+  }
+
+  // Not by `parameters`: what is wrong with the query is told only to those who are known.
+  get #token(): string | null {
+    return (
+      header(this.request.headers['x-auth-token']) ??
+      new URLSearchParams(this.request.rawQuery).get('x-auth-token')
+    )
   }
 
   #tenantId(named: string | undefined): string | undefined {
@@ -65,15 +73,19 @@ export class Call {
   /**
    * By the token; the tenant that is named has to be the token's. Counts the request.
    * @param at of what is asked for, as of a `MountRequest`
+   * @param place under which `admittedBefore` knows of it from now on
    * @throws Refusal, too_many_requests, forbidden
    */
-  async caller(registry: Registry, named: string | undefined, at?: () => Path): Promise<Caller> {
+  async caller(
+    registry: Registry,
+    named: string | undefined,
+    { at, place }: { readonly at?: () => Path; readonly place?: string | undefined } = {},
+  ): Promise<Caller> {
     const { request } = this
     const { headers } = request
     const tenantId = this.#tenantId(named)
     if (tenantId === undefined) throw unauthorized('No tenant id provided')
-    // Not by `parameters`: what is wrong with the query is told only to those who are known.
-    const token = header(headers['x-auth-token']) ?? new URLSearchParams(request.rawQuery).get('x-auth-token')
+    const token = this.#token
     if (!token) throw unauthorized('No authentication token provided')
     const opened = registry.tokens.peek(token) ?? (await registry.tokens.open(token))
     if (opened === undefined) throw unauthorized('Invalid or expired authentication token')
@@ -82,6 +94,7 @@ export class Call {
     try {
       principal = await request.authenticate(user, secret, at)
     } catch (error) {
+      if (place !== undefined) opened.admitted.delete(place)
       if (isKv4Error(error, 'unauthorized')) await registry.tokens.end(token)
       throw error
     }
@@ -98,7 +111,9 @@ export class Call {
       const type = sent.split(';')[0]!.trim().toLowerCase()
       if (type !== '' && type !== 'application/json') throw badRequest(`Unsupported content type: ${type}`)
     }
-    return (opened.caller = { bucket: request.bucketOf(principal), login: principal.login, tenant })
+    const caller = { bucket: request.bucketOf(principal), login: principal.login, tenant }
+    if (place !== undefined) opened.admitted.set(place, caller)
+    return caller
   }
 
   /** The JSON of the body, whatever its Content-Type says; none is `{}`. @throws Refusal, body_too_large */

@@ -14,8 +14,8 @@ export interface Endpoint {
   readonly at: string | ((match: readonly string[]) => Path)
   readonly summary: string
   /**
-   * What a call of somebody who was known a moment ago waits for before it is looked at at all. He is not told anything by
-   * the time it takes that he may not know.
+   * What a call waits for: before it is looked at at all where its caller was admitted here when he asked last, so that the
+   * time it takes tells nobody else anything; otherwise once it is known who he is.
    */
   readonly together?: (bucket: Bucket, match: readonly string[]) => Promise<void>
   readonly run: (call: Call, caller: Caller, match: readonly string[]) => Promise<MountReply>

@@ -72,11 +72,15 @@ export function registryMount(context: ServiceContext): Mount {
       summary,
       async run(request, [, tenant, ...match]) {
         const call = Call.of(request)
-        if (together !== undefined) {
-          const last = call.lastCaller(registry, tenant)
-          if (last !== undefined) await together(last.bucket, match)
+        const before = together && call.admittedBefore(registry, tenant, path)
+        if (before !== undefined) {
+          // What has arrived counts, though its sender hangs up meanwhile. An error comes again when it is read.
+          await request.body().catch(() => undefined)
+          await together!(before.bucket, match)
         }
-        const caller = await call.caller(registry, tenant, () => placeOf(match))
+        const at = () => placeOf(match)
+        const caller = await call.caller(registry, tenant, { at, place: together && path })
+        if (before === undefined) await together?.(caller.bucket, match)
         // Of those that do not read it as well: contract §3.
         if (Number(request.headers['content-length'] ?? 0) >= TOO_LARGE)
           throw new Kv4Error('body_too_large', { fields: { limit: TOO_LARGE - 1 } })

@@ -2,9 +2,10 @@
 /* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-return */
 import { createHash } from 'node:crypto'
 import { readFile, readdir } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { BucketName, Key, addressIn } from '../../../core'
+import { BucketName, Key, Path, addressIn } from '../../../core'
 import { PLACES } from '../../../services/registry/places'
 import { Registry } from '../../../services/registry/registry'
 import { SYS, RegistryClient, newAccount, openWorld } from './world'
@@ -125,6 +126,23 @@ describe('the identity endpoint', () => {
     const renewed = new RegistryClient(port, client.user, json.v.secret)
     expect((await renewed.login()).status).toBe(200)
     expect((await renewed.get('/services')).status).toBe(200)
+  })
+
+  test('who logs in again after a token has ended gets another one', async () => {
+    const client = await account()
+    const ended = client.token
+    for (const active of [false, true]) {
+      const body = { k: client.user, v: { active } }
+      expect((await ask(port, 'POST', '/_acc/accounts', { as: SYS, body })).status).toBe(200)
+      expect((await client.get('/services')).status).toBe(401)
+    }
+    await client.login()
+    expect(client.token).not.toBe(ended)
+    expect((await client.get('/services')).status).toBe(200)
+    // A living one is the same for each start of a client.
+    const living = client.token
+    await client.login()
+    expect(client.token).toBe(living)
   })
 
   test('a token ends with its time, or when it is taken away, though it was used before', async () => {
@@ -697,38 +715,126 @@ describe('limits', () => {
   })
 })
 
-describe('a heartbeat waits for others before anybody looks at it', () => {
+describe('a heartbeat that waits for others', () => {
+  const registry = () => Registry.of(world.server.context)
   afterEach(() => jest.restoreAllMocks())
 
-  test('when its caller was known a moment ago, and to no one else, so that the wait tells nobody anything', async () => {
-    const [own, other] = [await account(), await account()]
-    const together = jest.spyOn(Registry.of(world.server.context).services, 'together')
-    const first = await own.post('/services', { id: 'one', heartbeat_timeout: 60 })
-    const beat = { body: { token: first.json.token } }
-    const path = '/services/one/heartbeat'
-    expect((await other.get('/services')).status).toBe(200)
-    for (const headers of [{ 'X-Auth-Token': other.token }, { 'X-Auth-Token': 'x'.repeat(43) }])
-      expect((await own.call('POST', path, { ...beat, headers })).status).toBe(401)
-    const stranger = await account()
-    expect((await stranger.post(path, { token: first.json.token })).status).toBe(404)
+  /** Waits that end when they are told to. */
+  function held(kind: 'services' | 'sessions') {
+    const waits: (() => void)[] = []
+    const together = jest
+      .spyOn(registry()[kind], 'together')
+      .mockImplementation(() => new Promise((resolve) => waits.push(resolve)))
+    return { together, waits, release: () => waits.splice(0).forEach((end) => end()) }
+  }
+  async function until(done: () => boolean | Promise<boolean>): Promise<void> {
+    for (let tries = 0; !(await done()); tries++) {
+      expect(tries).toBeLessThan(500)
+      await wait(10)
+    }
+  }
+  async function made(client: RegistryClient, kind: 'services' | 'sessions') {
+    const { headers, json } = await client.post(`/${kind}`, {
+      heartbeat_timeout: 60,
+      ...(kind === 'services' && { id: 'one' }),
+    })
+    return { path: `/${kind}/${headers.location!.split('/').at(-1)!}/heartbeat`, token: json.token as string }
+  }
+
+  test.each(['services', 'sessions'] as const)(
+    'is of %s, and of callers who were admitted: those who are not known are not told by it what there is',
+    async (kind) => {
+      const [own, other] = [await account(), await account()]
+      const together = jest.spyOn(registry()[kind], 'together')
+      const { path, token } = await made(own, kind)
+      expect((await other.get('/services')).status).toBe(200)
+      const refused = async (headers: Record<string, string>) =>
+        expect((await own.call('POST', path, { body: { token }, headers })).status).toBe(401)
+      await refused({ 'X-Auth-Token': other.token })
+      await refused({ 'X-Auth-Token': 'x'.repeat(43) })
+      expect(together).not.toHaveBeenCalled()
+
+      // Once he is known, the first time.
+      const first = await own.post(path, { token })
+      expect(first.status).toBe(200)
+      const id = path.split('/')[2]
+      const mine = [BucketName.of(own.user), id]
+      const waited = () => together.mock.calls.map(([bucket, key]) => [bucket.name, key])
+      expect(waited()).toEqual([mine])
+      // By a header, and by the query.
+      const unnamed = await ask(port, 'POST', `/v1.0${path}?x-auth-token=${own.token}`, {
+        headers: { 'X-Tenant-Id': own.tenant },
+        body: { token: first.json.token },
+      })
+      expect(unnamed.status).toBe(200)
+      expect(waited()).toEqual([mine, mine])
+
+      await refused({ 'X-Auth-Token': other.token })
+      await registry().tokens.end(own.token)
+      await refused({})
+      expect(waited()).toEqual([mine, mine])
+    },
+  )
+
+  test('is not of those who are denied the place', async () => {
+    const client = await account()
+    const { path, token } = await made(client, 'services')
+    const first = await client.post(path, { token })
+    expect(first.status).toBe(200)
+    const together = jest.spyOn(registry().services, 'together')
+    const { bans } = world.server.context
+    const place = { layer: bans.layer, path: Path.parse('/services/heartbeat') }
+    const bucket = world.server.engine.bucket(BucketName.of(client.user))
+    await bucket.put({ ...place, key: bans.range('127.0.0.1') }, {}, { by: client.user })
+    // The first may have been on its way when the ban came.
+    expect((await client.post(path, { token: first.json.token })).status).toBe(403)
+    expect((await client.get('/services')).status).toBe(200)
+    together.mockClear()
+    expect((await client.post(path, { token: first.json.token })).status).toBe(403)
     expect(together).not.toHaveBeenCalled()
-    expect((await own.call('POST', path, beat)).status).toBe(200)
-    expect(together.mock.calls.map(([bucket, id]) => [bucket.name, id])).toEqual([
-      [BucketName.of(own.user), 'one'],
-    ])
   })
 
-  test('and is then looked at as any other: who may not any more is refused, and nothing is stored', async () => {
+  test('is looked at behind the wait: who may not any more is refused, and nothing is stored', async () => {
     const client = await account()
-    const first = await client.post('/services', { id: 'one', heartbeat_timeout: 60 })
+    const { path, token } = await made(client, 'services')
+    const next = (await client.post(path, { token })).json.token as string
     const bucket = world.server.engine.bucket(BucketName.of(client.user))
     const address = addressIn(PLACES.services, Key.parse('one'))
     const before = await bucket.get(address)
-    expect(before?.v).toMatchObject({ lease: { token: first.json.token } })
+    expect(before?.v).toMatchObject({ lease: { token: next } })
+
+    const { waits, release } = held('services')
+    let answered = false
+    const beat = client.post(path, { token: next }).finally(() => (answered = true))
+    await until(() => waits.length === 1)
     const off = { k: client.user, v: { active: false } }
     expect((await ask(port, 'POST', '/_acc/accounts', { as: SYS, body: off })).status).toBe(200)
-    expect((await client.post('/services/one/heartbeat', { token: first.json.token })).status).toBe(401)
+    expect(answered).toBe(false)
+    release()
+    expect((await beat).status).toBe(401)
     expect(await bucket.get(address, { consistent: true })).toEqual(before)
+  })
+
+  test('counts, though its client hangs up meanwhile', async () => {
+    const client = await account()
+    const { path, token } = await made(client, 'services')
+    const next = (await client.post(path, { token })).json.token as string
+    const bucket = world.server.engine.bucket(BucketName.of(client.user))
+    const address = addressIn(PLACES.services, Key.parse('one'))
+    const before = (await bucket.get(address))!
+
+    const { waits, release } = held('services')
+    const body = JSON.stringify({ token: next })
+    const socket = connect(port, '127.0.0.1')
+    socket.write(
+      `POST /v1.0/${client.tenant}${path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: ${client.token}\r\n` +
+        `Content-Length: ${body.length}\r\n\r\n${body}`,
+    )
+    await until(() => waits.length === 1)
+    socket.destroy()
+    await wait(50)
+    release()
+    await until(async () => (await bucket.get(address))!.n > before.n)
   })
 })
 
