@@ -1,7 +1,7 @@
 import type { Bucket, JsonObject, Path } from '../../../core'
 import type { MountReply } from '../../mount'
-import { isMarker, isServiceId } from '../rules'
 import type { Caller } from '../access-tokens'
+import { isMarker, isServiceId } from '../rules'
 import type { Page } from '../services'
 import type { Call } from './call'
 import { badParameter } from './fault'

@@ -2,12 +2,10 @@
 /* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-return */
 import { createHash } from 'node:crypto'
 import { readFile, readdir } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { BucketName, Key, Path, addressIn } from '../../../core'
+import { BucketName, Key, addressIn } from '../../../core'
 import { PLACES } from '../../../services/registry/places'
-import { Registry } from '../../../services/registry/registry'
 import { SYS, RegistryClient, newAccount, openWorld } from './world'
 import type { Reply, World } from './world'
 import { ask } from '../../server/world'
@@ -712,132 +710,6 @@ describe('limits', () => {
     const over = await client.get('/limits')
     expect(fault(over).slice(0, 3)).toEqual([400, 'rateLimitReached', 'Rate limit has been reached.'])
     expect(Number(over.headers['x-ratelimit-reply-after'])).toBeGreaterThan(0)
-  })
-})
-
-describe('a heartbeat that waits for others', () => {
-  const registry = () => Registry.of(world.server.context)
-  afterEach(() => jest.restoreAllMocks())
-
-  /** Waits that end when they are told to. */
-  function held(kind: 'services' | 'sessions') {
-    const waits: (() => void)[] = []
-    const together = jest
-      .spyOn(registry()[kind], 'together')
-      .mockImplementation(() => new Promise((resolve) => waits.push(resolve)))
-    return { together, waits, release: () => waits.splice(0).forEach((end) => end()) }
-  }
-  async function until(done: () => boolean | Promise<boolean>): Promise<void> {
-    for (let tries = 0; !(await done()); tries++) {
-      expect(tries).toBeLessThan(500)
-      await wait(10)
-    }
-  }
-  async function made(client: RegistryClient, kind: 'services' | 'sessions') {
-    const { headers, json } = await client.post(`/${kind}`, {
-      heartbeat_timeout: 60,
-      ...(kind === 'services' && { id: 'one' }),
-    })
-    return { path: `/${kind}/${headers.location!.split('/').at(-1)!}/heartbeat`, token: json.token as string }
-  }
-
-  test.each(['services', 'sessions'] as const)(
-    'is of %s, and of callers who were admitted: those who are not known are not told by it what there is',
-    async (kind) => {
-      const [own, other] = [await account(), await account()]
-      const together = jest.spyOn(registry()[kind], 'together')
-      const { path, token } = await made(own, kind)
-      expect((await other.get('/services')).status).toBe(200)
-      const refused = async (headers: Record<string, string>) =>
-        expect((await own.call('POST', path, { body: { token }, headers })).status).toBe(401)
-      await refused({ 'X-Auth-Token': other.token })
-      await refused({ 'X-Auth-Token': 'x'.repeat(43) })
-      expect(together).not.toHaveBeenCalled()
-
-      // Once he is known, the first time.
-      const first = await own.post(path, { token })
-      expect(first.status).toBe(200)
-      const id = path.split('/')[2]
-      const mine = [BucketName.of(own.user), id]
-      const waited = () => together.mock.calls.map(([bucket, key]) => [bucket.name, key])
-      expect(waited()).toEqual([mine])
-      // By a header, and by the query.
-      const unnamed = await ask(port, 'POST', `/v1.0${path}?x-auth-token=${own.token}`, {
-        headers: { 'X-Tenant-Id': own.tenant },
-        body: { token: first.json.token },
-      })
-      expect(unnamed.status).toBe(200)
-      expect(waited()).toEqual([mine, mine])
-
-      await refused({ 'X-Auth-Token': other.token })
-      // As its time does, or another node.
-      const key = Key.parse(createHash('sha256').update(own.token).digest('hex'))
-      const system = world.server.engine.bucket(BucketName.system)
-      expect(await system.remove(addressIn(PLACES.tokens, key), { by: '$sys' })).toBeDefined()
-      await refused({})
-      expect(waited()).toEqual([mine, mine])
-    },
-  )
-
-  test('is not of those who are denied the place', async () => {
-    const client = await account()
-    const { path, token } = await made(client, 'services')
-    const first = await client.post(path, { token })
-    expect(first.status).toBe(200)
-    const together = jest.spyOn(registry().services, 'together')
-    const { bans } = world.server.context
-    const place = { layer: bans.layer, path: Path.parse('/services/heartbeat') }
-    const bucket = world.server.engine.bucket(BucketName.of(client.user))
-    await bucket.put({ ...place, key: bans.range('127.0.0.1') }, {}, { by: client.user })
-    // The first may have been on its way when the ban came.
-    expect((await client.post(path, { token: first.json.token })).status).toBe(403)
-    expect((await client.get('/services')).status).toBe(200)
-    together.mockClear()
-    expect((await client.post(path, { token: first.json.token })).status).toBe(403)
-    expect(together).not.toHaveBeenCalled()
-  })
-
-  test('is looked at behind the wait: who may not any more is refused, and nothing is stored', async () => {
-    const client = await account()
-    const { path, token } = await made(client, 'services')
-    const next = (await client.post(path, { token })).json.token as string
-    const bucket = world.server.engine.bucket(BucketName.of(client.user))
-    const address = addressIn(PLACES.services, Key.parse('one'))
-    const before = await bucket.get(address)
-    expect(before?.v).toMatchObject({ lease: { token: next } })
-
-    const { waits, release } = held('services')
-    let answered = false
-    const beat = client.post(path, { token: next }).finally(() => (answered = true))
-    await until(() => waits.length === 1)
-    const off = { k: client.user, v: { active: false } }
-    expect((await ask(port, 'POST', '/_acc/accounts', { as: SYS, body: off })).status).toBe(200)
-    expect(answered).toBe(false)
-    release()
-    expect((await beat).status).toBe(401)
-    expect(await bucket.get(address, { consistent: true })).toEqual(before)
-  })
-
-  test('counts, though its client hangs up meanwhile', async () => {
-    const client = await account()
-    const { path, token } = await made(client, 'services')
-    const next = (await client.post(path, { token })).json.token as string
-    const bucket = world.server.engine.bucket(BucketName.of(client.user))
-    const address = addressIn(PLACES.services, Key.parse('one'))
-    const before = (await bucket.get(address))!
-
-    const { waits, release } = held('services')
-    const body = JSON.stringify({ token: next })
-    const socket = connect(port, '127.0.0.1')
-    socket.write(
-      `POST /v1.0/${client.tenant}${path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: ${client.token}\r\n` +
-        `Content-Length: ${body.length}\r\n\r\n${body}`,
-    )
-    await until(() => waits.length === 1)
-    socket.destroy()
-    await wait(50)
-    release()
-    await until(async () => (await bucket.get(address))!.n > before.n)
   })
 })
 
