@@ -188,6 +188,10 @@ async function heartbeats(server: PinnedProcess, services: number, seconds: numb
   const listed = await call<{ values: unknown[] }>(caller, 'GET', `${base}?limit=1000`, headers)
   const joined = await countOf(caller, headers, 'service.join')
   if (joined !== services) throw new Error(`${joined} services joined by the feed, and not ${services}`)
+  // Fewer would make it look cheaper than it is.
+  const wanted = (services * seconds * 1000) / EVERY_MS
+  if (beats < wanted * 0.99 || elapsed > (seconds + 1) * 1_000_000)
+    throw new Error(`${beats} heartbeats in ${Math.round(elapsed / 1000)} ms, and not ${wanted} in time`)
   caller.agent.destroy()
   if (listed.json.values.length !== Math.min(1000, services)) throw new Error('services are missing')
   return { cpu: used / elapsed, beats, refused, timeouts, latest }

@@ -133,8 +133,8 @@ function assertTold({ status, json, headers }: Answer): void {
   expect(headers['evil']).toBeUndefined()
 }
 
-describe('hostile names in the services of signalling', () => {
-  test.each(['_host', '_token', '_subs', '_stats', '_auth'])(
+describe('hostile names in the services of signalling and of the registry', () => {
+  test.each(['_host', '_token', '_subs', '_stats', '_auth', '_reg', '_conf'])(
     'reach nobody else and break nothing: %s',
     async (prefix) => {
       const before = await buckets()
@@ -161,6 +161,88 @@ describe('hostile names in the services of signalling', () => {
     },
     60_000,
   )
+
+  test('in the registry, by its own routes and by those of its clients', async () => {
+    const login = async (as: string): Promise<{ readonly token: string; readonly base: string }> => {
+      const [username, apiKey] = as.split(':')
+      const body = { auth: { 'RAX-KSKEY:apiKeyCredentials': { username, apiKey } } }
+      const { id, tenant } = (await world.ask('POST', '/v2.0/tokens', { body })).json.access.token
+      return { token: id as string, base: `/v1.0/${tenant.id as string}` }
+    }
+    const send = (who: { token: string }, method: string, path: string, body?: unknown) =>
+      world.ask(method, path, {
+        headers: { 'X-Auth-Token': who.token },
+        ...(body !== undefined && { body }),
+      })
+    const [elena, mallory] = [await login(ELENA), await login(MALLORY)]
+    const canary = { id: 'canary', heartbeat_timeout: 120, metadata: { whose: 'elenas' } }
+    expect((await send(elena, 'POST', `${elena.base}/services`, canary)).status).toBe(201)
+    expect((await send(elena, 'PUT', `${elena.base}/configuration/canary`, { value: 'elenas' })).status).toBe(
+      204,
+    )
+    const before = await buckets()
+
+    for (const name of HOSTILE) {
+      const path = encodeURI(name).replaceAll('%25', '%')
+      const inQuery = encodeURIComponent(name)
+      const native: Promise<Answer>[] = []
+      for (const at of ['services', 'sessions', 'overview', 'events', 'limits'])
+        for (const parameter of ['k', 'tag', 'after', 'marker', 'type', 'limit', 'wait', 'from'])
+          native.push(world.ask('GET', `/_reg/${at}?${parameter}=${inQuery}`, { as: MALLORY }))
+      for (const at of ['services', 'sessions', 'services/heartbeat', 'sessions/heartbeat'])
+        for (const body of [
+          { k: name, v: { heartbeat_timeout: 60, tags: [name] } },
+          { k: 'abc', v: { token: name } },
+        ])
+          for (const method of ['PUT', 'POST'])
+            native.push(world.ask(method, `/_reg/${at}`, { as: MALLORY, body }))
+      for (const answer of await Promise.all(native)) {
+        assertTold(answer)
+        expect(answer.text).not.toContain('elenas')
+      }
+
+      const { base } = mallory
+      const calls: Promise<Answer>[] = []
+      for (const at of ['services', 'sessions', 'configuration', 'views', 'events']) {
+        for (const method of ['GET', 'PUT', 'POST', 'DELETE'])
+          calls.push(
+            send(mallory, method, `${base}/${at}/${path}`, method === 'PUT' ? { value: name } : undefined),
+          )
+        for (const parameter of ['marker', 'limit', 'tag', 'type'])
+          calls.push(send(mallory, 'GET', `${base}/${at}?${parameter}=${inQuery}`))
+      }
+      calls.push(
+        send(mallory, 'POST', `${base}/services`, { id: name, heartbeat_timeout: 60, tags: [name] }),
+        send(mallory, 'POST', `${base}/services`, {
+          id: 'abc',
+          session_id: name,
+          metadata: { [name]: name },
+        }),
+        send(mallory, 'POST', `${base}/sessions`, { heartbeat_timeout: name, metadata: { [name]: name } }),
+        send(mallory, 'POST', `${base}/services/abc/heartbeat`, { token: name }),
+        send(mallory, 'GET', `/v1.0/${path}/services`),
+        send({ token: 'x' }, 'GET', `${elena.base}/services?x-auth-token=${inQuery}`),
+        send(mallory, 'GET', `${elena.base}/services`),
+      )
+      for (const auth of [
+        { 'RAX-KSKEY:apiKeyCredentials': { username: name, apiKey: name } },
+        { 'RAX-KSKEY:apiKeyCredentials': { username: 'elena', apiKey: { [name]: name } } },
+        { passwordCredentials: { username: [name], password: name } },
+        name,
+      ])
+        calls.push(world.ask('POST', '/v2.0/tokens', { body: { auth } }))
+      for (const { status, json, text } of await Promise.all(calls)) {
+        expect([200, 201, 204, 400, 401, 404, 413, 429]).toContain(status)
+        if (status >= 400 && text !== '') expect(json.code ?? json.unauthorized?.code ?? json.s).toBeDefined()
+        expect(text).not.toContain('elenas')
+      }
+    }
+    expect(await buckets()).toEqual(before)
+    const kept = await send(elena, 'GET', `${elena.base}/services/canary`)
+    expect(kept.json.metadata).toEqual({ whose: 'elenas' })
+    expect((await send(elena, 'GET', `${elena.base}/configuration/canary`)).json.value).toBe('elenas')
+    expect(world.logged()).not.toContain('"level":"error"')
+  }, 60_000)
 
   test('in registrations of hosts are refused, or are names like any other', async () => {
     const URLS = [

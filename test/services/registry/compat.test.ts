@@ -713,6 +713,33 @@ describe('limits', () => {
   })
 })
 
+test('sessions and their overview come in pages, as services do', async () => {
+  type Item = { readonly id: string; readonly session: { readonly id: string } }
+  const client = await account()
+  const ids: string[] = []
+  for (let i = 0; i < 5; i++)
+    ids.push((await client.post('/sessions', { heartbeat_timeout: 60 })).headers.location!.split('/').at(-1)!)
+  ids.sort()
+  for (const [path, idOf] of [
+    ['/sessions', ({ id }: Item) => id],
+    ['/views/overview', ({ session }: Item) => session.id],
+  ] as const) {
+    const found: string[] = []
+    let next = `${path}?limit=2`
+    for (let pages = 1; ; pages++) {
+      const { values, metadata } = (await client.get(next)).json
+      expect(metadata).toMatchObject({ count: values.length, limit: 2 })
+      found.push(...values.map(idOf))
+      if (metadata.next_marker === null) {
+        expect([pages, metadata.next_href]).toEqual([3, null])
+        break
+      }
+      next = metadata.next_href.slice(metadata.next_href.indexOf(path))
+    }
+    expect(found).toEqual(ids)
+  }
+})
+
 describe('limits under many requests at once', () => {
   test('no more is made than there is room for, and what room there is is used', async () => {
     const client = await account()

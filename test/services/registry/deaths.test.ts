@@ -264,6 +264,33 @@ test.each(['of the mount', 'of its own'])(
   },
 )
 
+test.each([
+  ['PUT', { tags: [] }],
+  ['DELETE', undefined],
+])(
+  '%s of a service whose time is over finds none, and its death is told, not its removal',
+  async (method, body) => {
+    await client.post('/services', { id: 'over', heartbeat_timeout: 60 })
+    const now = Date.now()
+    await edit('services', 'over', {
+      lease: { heartbeat_timeout: 60, token: 'x', granted: now - 60_000, deadline: now - 1, last_seen: null },
+    })
+    expect((await client.call(method, '/services/over', body === undefined ? {} : { body })).status).toBe(404)
+    expect(await stored()).toEqual(['service.join', 'service.timeout'])
+  },
+)
+
+test('heartbeats rewrite one entry: there is no history of them', async () => {
+  let { token } = (await client.post('/services', { id: 'one', heartbeat_timeout: 60 })).json as {
+    token: string
+  }
+  for (let i = 0; i < 3; i++)
+    token = (await client.post('/services/one/heartbeat', { token })).json.token as string
+  await expect(bucket.history({ ...PLACES.services, key: Key.parse('one') })).rejects.toMatchObject({
+    code: 'wrong_layer_kind',
+  })
+})
+
 test('a timeout that was lowered counts from the next heartbeat on, for those who tell of deaths too', async () => {
   const { headers, json: session } = await client.post('/sessions', { heartbeat_timeout: 60 })
   const id = headers.location!.split('/').at(-1)!

@@ -6,7 +6,8 @@ import type { Bucket, RunningEngine } from '../../../core'
 import { openEmbeddedStore } from '../../../core/store/embedded'
 import { EventLog } from '../../../services/registry/event-log'
 import type { RegistryEvent } from '../../../services/registry/event-log'
-import { EVENT_DAYS, LEASE_LAYERS, PLACES } from '../../../services/registry/places'
+import { Events } from '../../../services/registry/events'
+import { LEASE_LAYERS, PLACES } from '../../../services/registry/places'
 import { PlatformClock } from '../../../services/registry/platform-clock'
 import { TimeUuid } from '../../../services/registry/time-uuid'
 
@@ -125,10 +126,26 @@ test('finds the first event at or after an instant, and any event by its id', as
   expect((await log.read(bucket, end, 1)).events).toEqual([])
 })
 
+test('who begins nowhere begins an hour ago', async () => {
+  const log = newLog()
+  await log.publish(bucket, happening('old', 0))
+  now += 1800_000
+  await log.publish(bucket, happening('recent', 1))
+  now += 1900_000
+  const clock = new PlatformClock({ wall: () => now })
+  const feed = new Events(log, clock, async () => undefined)
+  const { events } = await feed.page(bucket, {}, 10)
+  expect(events.map(({ payload }) => payload)).toEqual(['recent'])
+  expect(await all(log)).toHaveLength(2)
+})
+
 test('forgets what is older than its retention, and numbers on', async () => {
   const log = newLog()
   for (let i = 0; i < 40; i++) await log.publish(bucket, happening(`c${i}`, 0))
-  now += EVENT_DAYS * 24 * 3600_000 + 1
+  now += 29 * 24 * 3600_000
+  await engine.sweep()
+  expect(await all(log)).toHaveLength(40)
+  now += 24 * 3600_000 + 1
   await engine.sweep()
   expect((await bucket.keys(PLACES.events)).items).toEqual([])
   const later = newLog()

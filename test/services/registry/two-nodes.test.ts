@@ -77,6 +77,31 @@ test('the chain of tokens holds across nodes, and each death is told once', asyn
   expect([...timeouts].sort()).toEqual(['roamer', 'svc-0', 'svc-1', 'svc-2', 'svc-3', 'svc-4'])
 }, 30_000)
 
+test('the death of a session is told once, with its services, whichever nodes look', async () => {
+  const [one, two] = await clients()
+  const { headers } = await one.post('/sessions', { heartbeat_timeout: 3 })
+  const session_id = headers.location!.split('/').at(-1)!
+  for (let i = 0; i < 4; i++) await (i % 2 ? one : two).post('/services', { id: `svc-${i}`, session_id })
+  await wait(3_050)
+  const look = (client: RegistryClient) => [
+    client.get(`/sessions/${session_id}`),
+    client.get('/services'),
+    client.get('/services/svc-0'),
+    client.get('/events'),
+  ]
+  await Promise.all([...look(one), ...look(two)])
+  const [first, second] = [
+    (await one.get('/events')).json.values,
+    (await two.get('/events')).json.values,
+  ] as { type: string; payload: { id: string }[] }[][]
+  expect(second).toEqual(first)
+  const deaths = first!.filter(({ type }) => type === 'services.timeout')
+  expect(deaths.map(({ payload }) => payload.map(({ id }) => id).sort())).toEqual([
+    ['svc-0', 'svc-1', 'svc-2', 'svc-3'],
+  ])
+  expect(first!.filter(({ type }) => type === 'service.timeout')).toEqual([])
+}, 30_000)
+
 test('what is made anew at the node that does not sweep is told dead in its new time', async () => {
   const [one, two] = await clients()
   await one.post('/services', { id: 'again', heartbeat_timeout: 120 })
