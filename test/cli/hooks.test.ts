@@ -1,5 +1,6 @@
+import { eventually } from '../eventually'
 import { type Platform, startPlatform } from '../platform'
-import { Receiver, answer, eventually, ok as answersOk } from '../services/hooks/receiver'
+import { Receiver, answer, ok as answersOk } from '../services/hooks/receiver'
 import { Kv4 } from './kv4'
 
 let platform: Platform

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { SETTING_NAMES, flagOf } from '../../server/config'
+import { until } from '../eventually'
 import { Kv4 } from './kv4'
 
 let kv4: Kv4
@@ -9,15 +10,6 @@ beforeEach(async () => {
   kv4 = await Kv4.make()
 })
 afterEach(() => kv4.remove())
-
-async function until<T>(look: () => T | undefined): Promise<T> {
-  for (let i = 0; i < 400; i++) {
-    const found = look()
-    if (found !== undefined) return found
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
-  throw new Error('it did not happen within 10 s')
-}
 
 test('what was built can be run as it lies there, as npx does', () => {
   const main = join(__dirname, '../../dist/cli/main.js')

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Client } from '../client'
+import { eventually } from '../eventually'
 import type { Platform } from '../platform'
 import { makeAccount, startOpenPlatform } from '../server/external/world'
 
@@ -108,10 +109,9 @@ test('answers the iceServers of the contract, to any of its bodies, and counts t
 
   const recorded = async (path: string) =>
     (await elena.ok(elena.get<{ count?: number }>(`/_stats${path}?l=turn:sess&k=elena`))).count ?? 0
-  const until = Date.now() + 5_000
-  while (((await recorded('/my/path')) < 2 || (await recorded('/default')) < 2) && Date.now() < until)
-    await wait(50)
-  expect([await recorded('/my/path'), await recorded('/default')]).toEqual([2, 2])
+  await eventually(async () =>
+    expect([await recorded('/my/path'), await recorded('/default')]).toEqual([2, 2]),
+  )
 
   expect(await elena.error(elena.get('/_turn/my/path'))).toBe('405 method_not_allowed')
   expect(await elena.ok(elena.get('/_host?type=turn'))).toBe('turn:turn.example.com')

@@ -5,6 +5,7 @@ import { CATALOGUE } from '../../core'
 import type { ErrorCode } from '../../core'
 import { statusOf } from '../../server/status'
 import { CATALOG } from '../../services/catalog'
+import { until } from '../eventually'
 import { probe, waiting } from './probe'
 import { SYS_SECRET, basic, openWorld } from './world'
 import type { World } from './world'
@@ -477,12 +478,4 @@ async function sendForever(port: number, head: string, piece: string): Promise<s
   await closed
   clearInterval(sending)
   return text
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 500; i++) {
-    if (condition()) return
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  throw new Error('did not happen')
 }

@@ -8,6 +8,7 @@ import { statusOf } from '../../server/status'
 import { Reply, route } from '../../services/module'
 import type { Service, StreamEvent } from '../../services/module'
 import type { Mount, MountReply, MountRequest, MountRoute } from '../../services/mount'
+import { until } from '../eventually'
 import { SYS_SECRET, openWorld } from './world'
 import type { World } from './world'
 
@@ -338,14 +339,6 @@ function openStream(
     request.on('error', reject)
     request.end()
   })
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5_000
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error('it did not come to pass')
-    await wait(5)
-  }
 }
 
 async function read(response: IncomingMessage, enough: (text: string) => boolean): Promise<string> {

@@ -1,5 +1,6 @@
 import { BucketName, Key, Layer, Path } from '../../core'
 import { ACTIVE_HOSTS, activeHosts, storedHost } from '../../services/active-hosts'
+import { eventually } from '../eventually'
 import { startPlatform, type Platform } from '../platform'
 
 /** `_host`, without external services: contract rest §10. */
@@ -8,7 +9,7 @@ let platform: Platform
 
 beforeAll(async () => {
   platform = await startPlatform({
-    settings: { KV4_HOST_BEAT_MS: '100', KV4_PUBLIC_WS_URL: 'wss://euro3.example.com:4005/ws' },
+    settings: { KV4_HOST_BEAT_MS: '500', KV4_PUBLIC_WS_URL: 'wss://euro3.example.com:4005/ws' },
   })
 })
 afterAll(() => platform.close())
@@ -59,15 +60,17 @@ test('a node says that it is there, how it is reached, and how busy it is', asyn
 test('it goes on saying so, and the entry lapses when it does not', async () => {
   const read = async () => (await activeHosts(platform.engine))[0]!.version
   const first = await read()
-  await new Promise((done) => setTimeout(done, 450))
-  const later = await read()
-  expect(later.n).toBeGreaterThan(first.n)
-  expect(later.exp! - later.at).toBe(300)
+  const later = await eventually(async () => {
+    const version = await read()
+    expect(version.n).toBeGreaterThan(first.n)
+    return version
+  })
+  expect(later.exp! - later.at).toBe(1_500)
 
-  await pretend('fleeting', 0.5, 150)
-  expect((await activeHosts(platform.engine)).map(({ node }) => node)).toContain('fleeting')
-  await new Promise((done) => setTimeout(done, 200))
-  expect((await activeHosts(platform.engine)).map(({ node }) => node)).not.toContain('fleeting')
+  await pretend('fleeting', 0.5, 1_500)
+  const nodes = async () => (await activeHosts(platform.engine)).map(({ node }) => node)
+  expect(await nodes()).toContain('fleeting')
+  await eventually(async () => expect(await nodes()).not.toContain('fleeting'))
 })
 
 test('the advertised URL is an answer to GET and PUT, with a path or without, by either form', async () => {

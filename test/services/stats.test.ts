@@ -1,5 +1,6 @@
 import { BucketName, Key, Layer, Path, Period, type Json } from '../../core'
 import { CouchServer } from '../couchdb/server'
+import { eventually, until } from '../eventually'
 import { startPlatform, type Platform } from '../platform'
 import type { Client } from '../client'
 
@@ -26,7 +27,7 @@ describe.each(STORES)('_stats on %s', (_name, start) => {
     platform = await startPlatform({
       settings: {
         KV4_STATS_FLUSH_MS: '100',
-        KV4_HOST_BEAT_MS: '100',
+        KV4_HOST_BEAT_MS: '500',
         ...(couch !== undefined && { KV4_COUCHDB_URL: couch.url }),
       },
     })
@@ -61,18 +62,6 @@ describe.each(STORES)('_stats on %s', (_name, start) => {
         platform.engine.bucket(bucket).append(address, value, { by: key, at: from + i }),
       ),
     )
-  }
-
-  async function eventually<T>(read: () => Promise<T>, wanted: T): Promise<void> {
-    const end = Date.now() + 10_000
-    for (;;) {
-      const got = await read()
-      if (JSON.stringify(got) === JSON.stringify(wanted) || Date.now() > end) {
-        expect(got).toEqual(wanted)
-        return
-      }
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
   }
 
   describe('the examples of the notes', () => {
@@ -323,9 +312,9 @@ describe.each(STORES)('_stats on %s', (_name, start) => {
       const stranger = platform.as(asyncName + 'b', 'boss#not this')
       expect(await stranger.error(stranger.get('/_data/some'))).toBe('401 unauthorized')
 
-      await eventually(count('/data/GET', asyncName + 'b'), 6)
-      await eventually(count('/data/GET', 'boss'), 1)
-      await eventually(count('/acc/PUT', asyncName + 'b'), 1)
+      await eventually(async () => expect(await count('/data/GET', asyncName + 'b')()).toEqual(6))
+      await eventually(async () => expect(await count('/data/GET', 'boss')()).toEqual(1))
+      await eventually(async () => expect(await count('/acc/PUT', asyncName + 'b')()).toEqual(1))
       const all = await elena.ok(elena.get<Break>('/_stats?l=api:3'))
       expect(Object.keys(all)).toEqual([String(new Date().getUTCFullYear())])
       expect(await elena.ok(elena.get<string[]>('/_stats?a=measurements&l=api:3'))).toEqual(
@@ -337,7 +326,7 @@ describe.each(STORES)('_stats on %s', (_name, start) => {
     test('what is said on the host bus, for $sys alone', async () => {
       const bus = '/_stats/runtime/hosts/active?l=router:pkt&k=test:signal'
       const said = async () => (await sys.ok(sys.get<Figure>(bus))).count ?? 0
-      await eventually(async () => (await said()) > 2, true)
+      await until(async () => (await said()) > 2)
       const { sum, min, max, count } = await sys.ok(sys.get<Figure>(bus))
       expect(min).toBeGreaterThan(20)
       expect(max).toBeLessThan(1_000)
@@ -355,8 +344,8 @@ describe.each(STORES)('_stats on %s', (_name, start) => {
         await new Promise((resolve) => setTimeout(resolve, 300))
         const grew = (await now()) - first
         before = first
-        return grew
-      }, 1)
+        expect(grew).toBe(1)
+      })
       expect(before).toBeGreaterThan(0)
     })
   })

@@ -1,4 +1,5 @@
 import { CouchServer } from '../couchdb/server'
+import { eventually } from '../eventually'
 import { startPlatform, type Platform } from '../platform'
 import type { Client } from '../client'
 
@@ -31,14 +32,6 @@ const on = ({ context }: Platform, text: string): Promise<string> =>
     ({ code }: { code: string }) => code,
   )
 
-async function until(node: Platform, text: string, wanted: string): Promise<void> {
-  const begun = performance.now()
-  while ((await on(node, text)) !== wanted) {
-    expect(performance.now() - begun).toBeLessThan(10_000)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
-
 test('a token is good on the other node at once, whichever made the key', async () => {
   expect(await on(b, await issue())).toBe('good')
   const viaB = b.as('elena', elena.password)
@@ -51,23 +44,23 @@ test('a token is good on the other node at once, whichever made the key', async 
 
 test('a kick, the end of all, a retired key and a deactivation reach the other node', async () => {
   const kicked = await issue()
-  await until(b, kicked, 'good')
+  await eventually(async () => expect(await on(b, kicked)).toBe('good'))
   await elena.ok(elena.delete('/_token?k=rt'))
   expect(await on(a, kicked)).toBe('unauthorized')
-  await until(b, kicked, 'unauthorized')
+  await eventually(async () => expect(await on(b, kicked)).toBe('unauthorized'))
 
   const ended = await issue(elena, '/_token?k=other')
-  await until(b, ended, 'good')
+  await eventually(async () => expect(await on(b, ended)).toBe('good'))
   await elena.ok(elena.delete('/_token'))
-  await until(b, ended, 'unauthorized')
+  await eventually(async () => expect(await on(b, ended)).toBe('unauthorized'))
 
   const retired = await issue(elena, '/_token?k=third')
-  await until(b, retired, 'good')
+  await eventually(async () => expect(await on(b, retired)).toBe('good'))
   await a.sys.ok(a.sys.post('/_token?retire=1'))
-  await until(b, retired, 'unauthorized')
+  await eventually(async () => expect(await on(b, retired)).toBe('unauthorized'))
 
   const inactive = await issue(elena, '/_token?k=fourth')
-  await until(b, inactive, 'good')
+  await eventually(async () => expect(await on(b, inactive)).toBe('good'))
   await a.sys.ok(a.sys.post('/_acc/accounts', { k: 'elena', v: { active: false } }))
-  await until(b, inactive, 'unauthorized')
+  await eventually(async () => expect(await on(b, inactive)).toBe('unauthorized'))
 })

@@ -7,9 +7,10 @@ import type { LastTier } from '../../session-cache/last-tier'
 import { Kv4LastTier } from '../../session-cache/last-tier'
 import type { Session } from '../../session-cache'
 import type { Client } from '../client'
+import { until } from '../eventually'
 import type { Platform } from '../platform'
 import { startPlatform } from '../platform'
-import { endProcesses, eventually, startTierProcess } from './processes'
+import { endProcesses, startTierProcess } from './processes'
 import { removeTableRooms, tableRoom } from './table-room'
 
 let platform: Platform
@@ -129,10 +130,10 @@ describe('KV4 as the last tier', () => {
     const box = manager({ kv4: kv4(), cache: { directory, el_count: 10 } })
     for (let i = 0; i < 30; i++) await box.set('alone-' + i, 'value ' + i)
     for (let i = 0; i < 30; i++)
-      await eventually(async () => (await box.get('alone-' + i)) === 'value ' + i, `alone-${i} comes back`)
+      await until(async () => (await box.get('alone-' + i)) === 'value ' + i, `alone-${i} comes back`)
     await box.destroy('alone-0')
     expect(await box.get('alone-0')).toBe(false)
-    await eventually(
+    await until(
       async () => (await elena.get('/_sess/session-cache/alone-0?k=session')).status === 404,
       'it is gone in KV4 too',
     )
@@ -160,11 +161,11 @@ describe('KV4 as the last tier', () => {
     const box = manager({ token_path: 'a', cache: { directory: room, el_count: 5 } }, line(await start(room)))
     for (let i = 0; i < 40; i++) await box.set('far-' + i, 'value ' + i)
     for (let i = 0; i < 40; i++)
-      await eventually(async () => (await box.get('far-' + i)) === 'value ' + i, `far-${i} comes back`)
+      await until(async () => (await box.get('far-' + i)) === 'value ' + i, `far-${i} comes back`)
 
     const fresh = tableRoom()
     const other = manager({ token_path: 'b', cache: { directory: fresh } }, line(await start(fresh)))
-    await eventually(async () => (await other.get('far-7')) === 'value 7', 'another site finds it')
+    await until(async () => (await other.get('far-7')) === 'value 7', 'another site finds it')
     expect(await other.get('far-400')).toBe(false)
   })
 })
@@ -193,14 +194,14 @@ describe('KV4 behind a relief server or a relay only', () => {
     const box = manager({ token_path: 'a', cache: { directory: room, el_count: 5 } }, line)
     for (let i = 0; i < 20; i++) await box.set('nobody-' + i, 'value ' + i)
     for (let i = 0; i < 10; i++)
-      await eventually(async () => (await inKv4('nobody-' + i)) === 200, `nobody-${i} is in KV4`)
+      await until(async () => (await inKv4('nobody-' + i)) === 200, `nobody-${i} is in KV4`)
     // It cannot be started again.
     rmSync(sibling)
     process.kill(pid as number, 'SIGKILL')
     await relay.said('the sibling ended and is started again')
     for (let i = 0; i < 20; i++) await box.set('later-' + i, 'value ' + i)
     for (let i = 0; i < 10; i++)
-      await eventually(async () => (await inKv4('later-' + i)) === 200, `later-${i} is in KV4`)
+      await until(async () => (await inKv4('later-' + i)) === 200, `later-${i} is in KV4`)
   })
 
   test('takes what that server has no room for, and is asked and emptied through it', async () => {
@@ -233,10 +234,10 @@ describe('KV4 behind a relief server or a relay only', () => {
     )
     for (let i = 0; i < 40; i++) await box.set('deep-' + i, 'value ' + i)
     for (let i = 0; i < 40; i++)
-      await eventually(async () => (await box.get('deep-' + i)) === 'value ' + i, `deep-${i} comes back`)
+      await until(async () => (await box.get('deep-' + i)) === 'value ' + i, `deep-${i} comes back`)
     expect(await inKv4('deep-3')).toBe(200)
     await box.destroy('deep-3')
-    await eventually(async () => (await inKv4('deep-3')) === 404, 'it is gone in KV4 too')
+    await until(async () => (await inKv4('deep-3')) === 404, 'it is gone in KV4 too')
     expect(await box.get('deep-3')).toBe(false)
   })
 })
@@ -260,7 +261,7 @@ describe('what leaves the last cache', () => {
     expect(await downstream.find('a')).toMatchObject({ value: 'v1' })
     downstream.out([session('a', 2)])
     downstream.out([session('a', 1)])
-    await eventually(async () => kept.length > 0, 'it is kept')
+    await until(async () => kept.length > 0, 'it is kept')
     await downstream.close()
     expect(kept).toEqual([session('a', 2)])
   })

@@ -126,17 +126,6 @@ export async function startBoxProcess(lru: object, line?: object, skewed?: Skewe
   return { child, call, get: (key) => call('get', key), set: (key, value) => call('set', key, value) }
 }
 
-/** Waits until `look` gives something, at most ten seconds. */
-export async function eventually<T>(look: () => Promise<T | false | undefined>, what: string): Promise<T> {
-  const until = Date.now() + 10_000
-  for (;;) {
-    const found = await look()
-    if (found !== false && found !== undefined) return found
-    if (Date.now() > until) throw new Error('it never happened: ' + what)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
 export async function kill(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = new Promise((resolve) => child.once('exit', resolve))

@@ -1,5 +1,6 @@
+import { until } from '../eventually'
 import type { BoxProcess, Skewed, TierProcess } from './processes'
-import { endProcesses, eventually, freePort, kill, startBoxProcess, startTierProcess } from './processes'
+import { endProcesses, freePort, kill, startBoxProcess, startTierProcess } from './processes'
 import { removeTableRooms, tableRoom } from './table-room'
 
 jest.setTimeout(60_000)
@@ -165,11 +166,11 @@ describe('two boxes and a relay', () => {
     await a2.set('s2', { user: 'lily', list: [{}, {}] })
     expect(JSON.parse((await b.get('s2')) as string)).toEqual({ user: 'lily', list: [{}, {}] })
     await b.set('s1', 'two')
-    await eventually(async () => (await a2.get('s1')) === 'two', 'the change comes')
+    await until(async () => (await a2.get('s1')) === 'two', 'the change comes')
     expect(await b.call('notified')).toEqual(['s1'])
     await a.call('destroy', 's1')
     for (const box of [a, a2, b])
-      await eventually(async () => (await box.get('s1')) === false, 'the session is gone')
+      await until(async () => (await box.get('s1')) === false, 'the session is gone')
     expect(await b.get('never')).toBe(false)
   })
 
@@ -183,7 +184,7 @@ describe('two boxes and a relay', () => {
     const sibling = (await world.relay.said('listens', { tier: 'sibling' }))['pid'] as number
     await kill(world.relay.child)
     // Its child goes with it.
-    await eventually(async () => !isAlive(sibling), 'the sibling ends')
+    await until(async () => !isAlive(sibling), 'the sibling ends')
 
     await a.set('before', '2')
     await a.set('alone', 'on a')
@@ -192,8 +193,8 @@ describe('two boxes and a relay', () => {
     expect(await b.get('alone')).toBe(false)
 
     await startRelayAndSibling({}, port)
-    await eventually(async () => (await b.get('before')) === '2', 'b catches up')
-    await eventually(async () => (await b.get('alone')) === 'on a', 'what was set alone arrives')
+    await until(async () => (await b.get('before')) === '2', 'b catches up')
+    await until(async () => (await b.get('alone')) === 'on a', 'what was set alone arrives')
   })
 
   test('the death of a sibling: it is started again', async () => {
@@ -204,7 +205,7 @@ describe('two boxes and a relay', () => {
     const again = await world.relay.said('listens', { tier: 'sibling' }, seen)
     expect(again['pid']).not.toBe(first)
     await kill(world.relay.child, 'SIGTERM')
-    await eventually(async () => !isAlive(again['pid'] as number), 'it is stopped with its parent')
+    await until(async () => !isAlive(again['pid'] as number), 'it is stopped with its parent')
   })
 })
 
@@ -219,14 +220,14 @@ describe('who was away', () => {
     // Put out of the relay, so that both kinds of relief servers have them, and found there.
     await a.call('set_many', 'x', 60)
     for (const key of ['gone', 'changed', 'later'])
-      await eventually(async () => (await b.get(key)) === 'old', `b has ${key}`)
+      await until(async () => (await b.get(key)) === 'old', `b has ${key}`)
     await Promise.all([b, relief, ageing].map(({ child }) => kill(child)))
     await a.call('destroy', 'gone')
     await a.set('changed', 'new')
 
     const again = await start('b')
-    await eventually(async () => (await again.get('gone')) === false, 'box b learns what was destroyed')
-    await eventually(async () => (await again.get('changed')) === 'new', 'box b learns what changed')
+    await until(async () => (await again.get('gone')) === false, 'box b learns what was destroyed')
+    await until(async () => (await again.get('changed')) === 'new', 'box b learns what changed')
     await startRelief('one', world.siblingPort, 'replicating')
     await startRelief('old', world.siblingPort, 'age-out')
 
@@ -259,21 +260,21 @@ describe('clocks that differ by hours', () => {
     const b = await startBoxProcess(lru('b', { el_count: 20 }), line(world.port), { skewMs: -HOUR })
     // Half a life lies between the clocks several times over.
     await a.call('set', 's', 'one', HOUR / 2)
-    await eventually(async () => (await b.get('s')) === 'one', 'b has what a has set')
+    await until(async () => (await b.get('s')) === 'one', 'b has what a has set')
     await b.call('set', 's', 'two', HOUR / 2)
-    await eventually(async () => (await a.get('s')) === 'two', 'a has the change of b')
+    await until(async () => (await a.get('s')) === 'two', 'a has the change of b')
     await a.call('set', 's', 'three', HOUR / 2)
-    await eventually(async () => (await b.get('s')) === 'three', 'b has the change of a')
+    await until(async () => (await b.get('s')) === 'three', 'b has the change of a')
     await b.call('destroy', 's')
-    await eventually(async () => (await a.get('s')) === false, 'what b destroyed is gone on a')
+    await until(async () => (await a.get('s')) === false, 'what b destroyed is gone on a')
 
     await b.call('set', 'short', 'x', 2000)
     await a.call('set', 'long', 'x', HOUR / 2)
     expect(await a.get('short')).toBe('x')
     // Put out of the relay and of both boxes, by b: it is with the relief server, whose clock is wrong too.
     await b.call('set_many', 'k', 60)
-    await eventually(async () => (await a.get('long')) === 'x', 'it is found with the relief server')
-    await eventually(async () => (await a.get('short')) === false, 'its life ends on a')
+    await until(async () => (await a.get('long')) === 'x', 'it is found with the relief server')
+    await until(async () => (await a.get('short')) === false, 'its life ends on a')
     expect(await b.get('short')).toBe(false)
   })
 })
@@ -289,7 +290,7 @@ describe('relief servers', () => {
     await box.call('set_many', 'k', 300)
     const all = async (what: string) => {
       for (let i = 0; i < 300; i++)
-        await eventually(async () => (await box.get('k' + i)) === 'value ' + i, `${what}: k${i} is found`)
+        await until(async () => (await box.get('k' + i)) === 'value ' + i, `${what}: k${i} is found`)
     }
     await all('with all servers')
     await kill(reliefs.get('one')!.child)
@@ -315,7 +316,7 @@ describe('relief servers', () => {
       line(world.port),
     )
     await box.call('set_many', 'k', 50)
-    await eventually(async () => (await box.call('count')) === 0, 'all have left the box')
+    await until(async () => (await box.call('count')) === 0, 'all have left the box')
     await new Promise((resolve) => setTimeout(resolve, 1500))
     for (let i = 0; i < 50; i++) expect(await box.get('k' + i)).toBe('value ' + i)
   })

@@ -8,7 +8,7 @@ import { SessionCacheManager, startTier } from '../../session-cache'
 import type { LRUManager, LruConf, RunningTier } from '../../session-cache'
 import { FrameReader } from '../../session-cache/frames'
 import { tokenOf } from '../../session-cache/hash'
-import { eventually } from './processes'
+import { until } from '../eventually'
 import { removeTableRooms, tableRoom } from './table-room'
 
 let room: string
@@ -306,7 +306,7 @@ describe('a sibling', () => {
     client.text = ''
     client.send('{"_tx_op":"C","_exec_op":"evictions-forward","_response_id":2}')
     await client.frames(1)
-    await eventually(async () => {
+    await until(async () => {
       client.text = ''
       client.send(NEED)
       return (await client.frames(1)).includes('"value":"v of k1"')
@@ -391,7 +391,7 @@ describe('siblings that run elsewhere', () => {
     const [first, second] = only as [string, string]
     await box.destroy(first)
     for (const client of clients)
-      await eventually(async () => !(await has(client, first)), 'it is destroyed in all of them')
+      await until(async () => !(await has(client, first)), 'it is destroyed in all of them')
     // While one is away the other one takes all, and what is destroyed is told when it is back.
     await tiers.splice(tiers.indexOf(siblings[0]!), 1)[0]!.close()
     for (let i = 0; i < 20; i++) await box.set('l' + i, 'value ' + i)
@@ -400,7 +400,7 @@ describe('siblings that run elsewhere', () => {
     await start('s0.conf', siblingConf('s0', siblings[0]!.port))
     const back = await RawClient.connect(siblings[0]!.port)
     expect(await has(back, only[2]!)).toBe(true)
-    await eventually(async () => !(await has(back, second)), 'what was destroyed is told')
+    await until(async () => !(await has(back, second)), 'what was destroyed is told')
   })
 
   test('stand in place of one that is a child, not beside it', async () => {
@@ -427,7 +427,7 @@ describe('the manager', () => {
     lru.on_eviction((sessions) => rounds.push(sessions.length))
     for (let i = 0; i < 10; i++) await alone.set('k' + i, 'v')
     expect(await alone.get('k0')).toBe('v')
-    await eventually(async () => lru.table.count === 0, 'all have left')
+    await until(async () => lru.table.count === 0, 'all have left')
     expect(Math.max(...rounds)).toBe(4)
     expect(rounds.reduce((sum, n) => sum + n)).toBe(10)
     await alone.set('new', 'v')
@@ -499,7 +499,7 @@ describe('the manager', () => {
     expect(seen.join('')).toBe(
       `{"key":"nokey","requester":${id},"_ps_op":"pub","topic":"need_session","_m_path":"auths","_response_id":5}`,
     )
-    await eventually(async () => (await manager.get('pushed')) === 'pv', 'the pushed session is kept')
+    await until(async () => (await manager.get('pushed')) === 'pv', 'the pushed session is kept')
     await manager.close()
     await new Promise((resolve) => server.close(resolve))
   })
@@ -526,7 +526,7 @@ describe('the manager', () => {
       10,
       10,
     )
-    await eventually(async () => posted.length === 2, 'the queue is drained')
+    await until(async () => posted.length === 2, 'the queue is drained')
     expect(posted).toEqual([{ piece: 'w1' }, { piece: 'w2' }])
     expect(await b.post_message({ anything: 1 })).toEqual({
       _response_id: expect.any(Number) as unknown,
@@ -575,7 +575,7 @@ describe('the manager', () => {
     expect(await b.get('k')).toBe('v')
     const token = await a.set('k', 'v')
     const kept = (b.get_LRUManager() as Plain).map
-    await eventually(async () => kept.has(token), 'it is kept under its token')
+    await until(async () => kept.has(token), 'it is kept under its token')
     const alone = new SessionCacheManager({
       manage_section: true,
       token_path: 'alone',
@@ -634,7 +634,7 @@ describe('a line', () => {
     await Promise.all(Array.from({ length: 300 }, (_, i) => a.set('k' + i, 'v' + i)))
     await a.destroy('k0')
     const client = await RawClient.connect(port)
-    await eventually(async () => {
+    await until(async () => {
       client.text = ''
       client.send('{"_tx_op":"G","key":"k299","_m_path":"auths","_response_id":1}')
       return (await client.frames(1)).includes('"data":"v299"')
@@ -666,7 +666,7 @@ describe('a line', () => {
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(reader.ended).toBe(false)
     reader.socket.resume()
-    await eventually(async () => new Set(reader.text.match(/"key":"k\d+"/g)).size === 1000, 'all have come')
+    await until(async () => new Set(reader.text.match(/"key":"k\d+"/g)).size === 1000, 'all have come')
     // The second one, of the same client, is not begun beside the first.
     expect(reader.text.match(/"key":"k\d+"/g)).toHaveLength(1000)
   })
@@ -686,7 +686,7 @@ describe('a line', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const { port } = server.address() as { port: number }
     const a = manage('a', port, { timeout_ms: 100 })
-    await eventually(async () => {
+    await until(async () => {
       await a.set('k', 'v')
       return connections === 2
     }, 'a second line is made')
@@ -705,11 +705,11 @@ describe('who may speak', () => {
     await a.set('k', 'v')
     const raw = await RawClient.connect(port)
     raw.send(NEED)
-    await eventually(async () => raw.ended, 'a client without a secret is sent away')
+    await until(async () => raw.ended, 'a client without a secret is sent away')
     expect(raw.text).toBe('')
     const wrong = await RawClient.connect(port)
     wrong.send(`{"_ps_op":"auth","secret":"${SECRET}x"}${NEED}`)
-    await eventually(async () => wrong.ended, 'a client with a wrong secret is sent away')
+    await until(async () => wrong.ended, 'a client with a wrong secret is sent away')
     expect(wrong.text).toBe('')
     expect(await manage('b', port, { secret: SECRET }).get('k')).toBe('v')
     expect(warnings.join()).not.toContain(SECRET)
@@ -789,14 +789,14 @@ describe('who may speak', () => {
     ).toBe(false)
     const plain = await RawClient.connect(port)
     plain.send(NEED)
-    await eventually(async () => plain.ended, 'a client without TLS is sent away')
+    await until(async () => plain.ended, 'a client without TLS is sent away')
     rmSync(keys, { recursive: true })
     // One who never says anything keeps no tier from ending.
     const mute = await RawClient.connect(port)
     const began = performance.now()
     await tiers.pop()!.close()
     expect(performance.now() - began).toBeLessThan(8000)
-    await eventually(async () => mute.ended, 'the mute one ends with the tier')
+    await until(async () => mute.ended, 'the mute one ends with the tier')
   })
 })
 
@@ -866,7 +866,7 @@ describe('the limits', () => {
     good.send(SET)
     await good.frames(1)
     bad.send(text)
-    await eventually(async () => bad.ended, 'the bad one ends')
+    await until(async () => bad.ended, 'the bad one ends')
     good.text = ''
     good.send(NEED)
     expect(await good.frames(1)).toContain('"value":"v1"')
@@ -908,6 +908,6 @@ describe('the limits', () => {
       await RawClient.connect(port),
       await RawClient.connect(port),
     ]
-    await eventually(async () => clients.some(({ ended }) => ended), 'the third is sent away')
+    await until(async () => clients.some(({ ended }) => ended), 'the third is sent away')
   })
 })

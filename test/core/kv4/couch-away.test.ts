@@ -3,7 +3,8 @@ import { BucketName, createEngine } from '../../../core'
 import { openCouchStore } from '../../../core/store/couch/open-couch-store'
 import { FaultProxy } from '../../couchdb/fault-proxy'
 import { CouchServer } from '../../couchdb/server'
-import { CURRENT, TestClock, at, code, eventually } from './contract/bench'
+import { eventually } from '../../eventually'
+import { CURRENT, TestClock, at, code } from './contract/bench'
 
 const by = 'elena'
 const name = BucketName.of('away')

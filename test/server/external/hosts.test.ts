@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { BucketName } from '../../../core'
 import { HostPresence } from '../../../service'
 import { ACTIVE_HOSTS, hostKey, storedHost } from '../../../services/active-hosts'
+import { until } from '../../eventually'
 import type { Platform } from '../../platform'
 import { makeAccount, register, startHost, startOpenPlatform } from './world'
 
@@ -259,12 +260,10 @@ test('the least loaded host gets the call; one that refuses is skipped, and aske
 
   // It is back, and is asked again without having said so.
   const again = await startHost(undefined, one.port)
-  const until = Date.now() + 5_000
-  while (again.seen.length === 0 && Date.now() < until) {
+  await until(async () => {
     await sys.ok(sys.get('/_video/x'))
-    await wait(50)
-  }
-  expect(again.seen.length).toBeGreaterThan(0)
+    return again.seen.length > 0
+  })
 
   await again.close()
   await two.close()

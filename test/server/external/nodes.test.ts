@@ -1,6 +1,6 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import { verifyCaller } from '../../../service'
 import { CouchServer } from '../../couchdb/server'
+import { until } from '../../eventually'
 import type { Platform } from '../../platform'
 import { register, startHost, startOpenPlatform, type TestHost } from './world'
 
@@ -13,7 +13,7 @@ let host: TestHost
 
 beforeAll(async () => {
   couch = await CouchServer.start({ login: 'admin:admin' })
-  const settings = { KV4_COUCHDB_URL: couch.url, KV4_HOST_BEAT_MS: '300' }
+  const settings = { KV4_COUCHDB_URL: couch.url, KV4_HOST_BEAT_MS: '1000' }
   a = await startOpenPlatform({ ...settings, KV4_NODE: 'node-a' })
   b = await startOpenPlatform({ ...settings, KV4_NODE: 'node-b' })
   host = await startHost()
@@ -23,14 +23,6 @@ afterAll(async () => {
   await couch?.close()
   await host?.close()
 }, 60_000)
-
-async function until(asked: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000
-  while (!(await asked())) {
-    expect(Date.now()).toBeLessThan(end)
-    await wait(20)
-  }
-}
 
 test('a host that one node was told of is called by the other, signed with the same key', async () => {
   const key = await register(a, {

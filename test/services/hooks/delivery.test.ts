@@ -2,9 +2,10 @@ import { Webhook } from 'standardwebhooks'
 import { BucketName, Key, Layer, Path } from '../../../core'
 import { HookBook } from '../../../services/hook-book'
 import type { Client } from '../../client'
+import { eventually } from '../../eventually'
 import { makeAccount } from '../../server/external/world'
 import { startPlatform, type Platform } from '../../platform'
-import { Receiver, answer, eventually, hang, ok, reset, type Answering } from './receiver'
+import { Receiver, answer, hang, ok, reset, type Answering } from './receiver'
 
 let platform: Platform
 let elena: Client

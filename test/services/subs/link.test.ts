@@ -76,7 +76,7 @@ function openWorld(work: () => Promise<void> = async () => undefined): World {
 
 /** Until the link has dialled again, which it does after a pause. */
 async function redialled(world: World, before: number): Promise<void> {
-  const end = Date.now() + 5_000
+  const end = Date.now() + 15_000
   while (world.wire.dialled === before && Date.now() < end) await wait(5)
   await world.settle()
 }
@@ -232,7 +232,7 @@ test('one that is far behind is not read until it has caught up', async () => {
   expect(world.wire.connection!.answered.isPaused).toBe(true)
   expect(world.wire.connection!.dialled.sent.length).toBeGreaterThan(0)
   go()
-  const end = Date.now() + 5_000
+  const end = Date.now() + 15_000
   while (world.payloads().length < 3_000 && Date.now() < end) await world.settle()
   expect(world.payloads()).toEqual(count(3_000))
   expect(world.gaps()).toEqual([])

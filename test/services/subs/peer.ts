@@ -52,7 +52,7 @@ export class Peer {
   }
 
   /** Waits for frames that are as wanted. */
-  async seen(wanted: (frames: readonly string[]) => boolean, timeoutMs = 5_000): Promise<void> {
+  async seen(wanted: (frames: readonly string[]) => boolean, timeoutMs = 10_000): Promise<void> {
     const end = Date.now() + timeoutMs
     while (!wanted(this.frames)) {
       if (this.#code !== undefined)

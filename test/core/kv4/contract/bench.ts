@@ -89,19 +89,6 @@ export class EngineBench {
   }
 }
 
-/** Tries until the assertion holds or five seconds are over. */
-export async function eventually(assertion: () => Promise<void>): Promise<void> {
-  const giveUpAt = Date.now() + 5_000
-  for (;;) {
-    try {
-      return await assertion()
-    } catch (error) {
-      if (Date.now() > giveUpAt) throw error
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
-}
-
 export async function code(promise: Promise<unknown>): Promise<string> {
   try {
     await promise

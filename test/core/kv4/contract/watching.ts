@@ -1,7 +1,8 @@
 import type { Bucket, Cursor, WatchEvent, WatchFilter, WatchPassed } from '../../../../core'
 import { Key, Path } from '../../../../core'
+import { eventually } from '../../../eventually'
 import type { EngineBench } from './bench'
-import { CURRENT, DATA, SERIES, at, code, eventually } from './bench'
+import { CURRENT, DATA, SERIES, at, code } from './bench'
 
 const by = 'elena'
 
