@@ -25,9 +25,12 @@ export interface Lease {
 export const DEATHS = ['service.timeout', 'service.remove', 'services.timeout'] as const
 export type Death = (typeof DEATHS)[number]
 
+/** What is due when an end is decided: the event of this type. */
+type Dying = Debt & { readonly type: Death }
+
 interface Mortal {
-  /** Its end is decided: it is read as absent, and the event of this type is due. */
-  readonly dying?: Debt & { readonly type: Death }
+  /** Its end is decided: it is read as absent. */
+  readonly dying?: Dying
 }
 
 /** A service as stored: by itself (with a lease) or in a session. A heartbeat writes it anew from what it lists. */
@@ -44,6 +47,8 @@ export interface StoredService extends Mortal {
 export interface StoredSession extends Mortal {
   readonly metadata: Readonly<Record<string, string>>
   readonly lease: Lease
+  /** `services`: the ids of those that it takes along, once they are known. */
+  readonly dying?: Dying & { readonly services?: readonly string[] }
 }
 
 export function storedService(version: Version | undefined): StoredService | undefined {

@@ -45,7 +45,8 @@ export function sessionAddress(id: string): Address {
  *     alive ──mark, if it is still that version──▶ dying ──publish the event, once──▶ told ──remove──▶ gone
  *
  * From the mark on it is read as absent and no heartbeat reaches it. The mark names the cause under which the event is
- * published, so the event appears once whoever publishes it.
+ * published, so the event appears once whoever publishes it. A session is marked once more, with the services that it
+ * takes along.
  */
 export class Leases {
   constructor(
@@ -243,14 +244,20 @@ export class Leases {
       if (child[1].session_id === id) children.push(child)
     const { cause, since, type } = stored.dying!
     const living = children.filter(([, { dying }]) => dying === undefined)
-    // Who is found only after the death was told came too late to join: nothing is told of it.
-    if (!(await this.log.has(bucket, cause, since))) {
-      for (const [child, service] of children) await this.announce(bucket, child, service)
+    const taken = await this.#takenAlong(
+      bucket,
+      id,
+      cause,
+      living.map(([child]) => child),
+    )
+    if (taken !== undefined) {
+      const told = living.filter(([child]) => taken.has(child))
+      for (const [child, service] of told) await this.announce(bucket, child, service)
       await this.log.publish(bucket, {
         cause,
         since,
         type,
-        payload: living.map(([child, service]): JsonObject => servicePayload(child, service)),
+        payload: told.map(([child, service]): JsonObject => servicePayload(child, service)),
         at: this.end(stored.lease),
       })
     }
@@ -261,6 +268,26 @@ export class Leases {
           .map(([child, , version]) => this.#remove(bucket, serviceAddress(child), version)),
       )
     await this.#clear(bucket, sessionAddress(id), cause)
+  }
+
+  /**
+   * Whom a session takes along, the same for every node that buries it: who is found later came too late to join, and
+   * nothing is told of it. undefined: it is buried already.
+   */
+  async #takenAlong(
+    bucket: Bucket,
+    id: string,
+    cause: string,
+    found: readonly string[],
+  ): Promise<ReadonlySet<string> | undefined> {
+    for (;;) {
+      const version = await bucket.get(sessionAddress(id), { consistent: true })
+      const stored = storedSession(version)
+      if (stored?.dying?.cause !== cause) return undefined
+      if (stored.dying.services !== undefined) return new Set(stored.dying.services)
+      const decided: StoredSession = { ...stored, dying: { ...stored.dying, services: found } }
+      if (await this.rewrite(bucket, sessionAddress(id), decided, version!)) return new Set(found)
+    }
   }
 
   /** Removes what was buried under that cause, and nothing that came after it. */

@@ -3,6 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { BucketName, Key } from '../../../core'
 import type { Bucket, Json } from '../../../core'
 import type { ServiceContext } from '../../../services/module'
+import { EventLog } from '../../../services/registry/event-log'
+import { Leases } from '../../../services/registry/leases'
 import { PLACES, TIMER_LAYER } from '../../../services/registry/places'
 import { Registry } from '../../../services/registry/registry'
 import { Path } from '../../../core'
@@ -204,13 +206,50 @@ test('who joins a session as it dies is told of nowhere, and is not there', asyn
     { events: [told] },
     { by: '$sys', expect: 'absent' },
   )
-  await edit('sessions', id, { dying: { type: 'services.timeout', cause, since: 1 } })
+  await edit('sessions', id, { dying: { type: 'services.timeout', cause, since: 1, services: ['child'] } })
   const late = { tags: [], metadata: {}, session_id: id, owes: { cause: randomUUID(), since: 2 } }
   await bucket.put({ ...PLACES.services, key: Key.parse('late') }, late, { by: '$sys' })
   for (const one of ['late', 'child']) expect((await client.get(`/services/${one}`)).status).toBe(404)
   expect(await stored()).toEqual(['service.join', 'services.timeout'])
   expect((await bucket.keys(PLACES.services)).items).toEqual([])
   expect((await bucket.keys(PLACES.sessions)).items).toEqual([])
+})
+
+test('who joins while two nodes bury the session is told of nowhere, whichever of them is first', async () => {
+  const { headers } = await client.post('/sessions', { heartbeat_timeout: 60 })
+  const id = headers.location!.split('/').at(-1)!
+  await client.post('/services', { id: 'child', session_id: id })
+  const dying = { type: 'services.timeout', cause: randomUUID(), since: 1 }
+  await edit('sessions', id, { dying })
+  const { clock } = Registry.of(world.server.context)
+  /** Another node: `before` is done before anything that it tells. */
+  const node = (before: () => Promise<void>) => {
+    const log = new EventLog(clock)
+    const publish = log.publish.bind(log)
+    log.publish = async (...happening) => {
+      await before()
+      await publish(...happening)
+    }
+    return new Leases(log, clock, async () => undefined)
+  }
+  const other = node(() => buried)
+  const one = node(async () => {
+    if (looking !== undefined) return
+    // It knows whom it buries and has told nothing: now somebody joins, and the other one looks as well.
+    const late = { tags: [], metadata: {}, session_id: id, owes: { cause: randomUUID(), since: 1 } }
+    await bucket.put({ ...PLACES.services, key: Key.parse('late') }, late, { by: '$sys' })
+    looking = other.session(bucket, id)
+    await wait(200)
+  })
+  let looking: Promise<unknown> | undefined
+  const buried: Promise<void> = one.session(bucket, id).then(() => undefined)
+  await buried
+  expect(looking).toBeDefined()
+  await looking
+  expect((await client.get('/services/late')).status).toBe(404)
+  expect(await stored()).toEqual(['service.join', 'services.timeout'])
+  expect((await events())[1]!.payload).toMatchObject([{ id: 'child' }])
+  expect((await bucket.keys(PLACES.services)).items).toEqual([])
 })
 
 test('a dead session that many look at is buried once, and nobody is sent away', async () => {
