@@ -1,9 +1,10 @@
 import { Command } from 'commander'
 import { setTimeout as wait } from 'node:timers/promises'
+import { TRY_AGAIN } from '../client'
 import { configurationName } from '../services/registry/configuration-name'
 import { absolute } from './entry-address'
 import { CliFailure, EXIT, type ExitCode } from './failure'
-import { all, ask, json, print, run, time, withDestination, type Options } from './service-command'
+import { Refused, all, ask, json, print, run, time, withDestination, type Options } from './service-command'
 import { printable, table } from './table'
 
 interface Service {
@@ -198,12 +199,21 @@ function eventsCommand(end: (exit: ExitCode) => void): Command {
               }
               after = next
             } catch (error) {
-              // A server that restarts is waited for: nothing is lost, the place is known.
-              if (!follow || !(error instanceof CliFailure) || error.exit !== EXIT.unreachable) throw error
-              await wait(Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** failures++))
+              if (!follow || !isPassing(error)) throw error
+              const waitMs = Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** failures++)
+              // What the server itself said is there already.
+              if (error instanceof CliFailure)
+                process.stderr.write(`kv4: ${error.message}; again in ${waitMs / 1000} s\n`)
+              await wait(waitMs)
             }
         }),
     )
+}
+
+/** A server that restarts, or whose store is away, is waited for: nothing is lost, the place is known. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof Refused) return TRY_AGAIN.has(error.code)
+  return error instanceof CliFailure && error.exit === EXIT.unreachable
 }
 
 /** An id with a namespace begins with a slash, whether it is typed or not. */

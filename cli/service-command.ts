@@ -15,7 +15,11 @@ export interface Options extends DestinationOptions {
 type Parameters = Readonly<Record<string, string | undefined>>
 
 /** The server said no: the code and its remedy are on standard error already. */
-class Refused extends Error {}
+export class Refused extends Error {
+  constructor(readonly code: string) {
+    super(code)
+  }
+}
 
 /** A command with the options that say which server is meant, and in whose name. */
 export function withDestination(command: Command): Command {
@@ -62,7 +66,7 @@ export async function ask(
   })
   if (answer.ok) return answer
   process.stderr.write(explain(answer) + '\n')
-  throw new Refused()
+  throw new Refused(String(answer.envelope['v']))
 }
 
 /** Every page of a listing. */

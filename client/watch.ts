@@ -41,8 +41,8 @@ const FIRST_WAIT_MS = 500
 const LAST_WAIT_MS = 15_000
 /** The server beats more often; a connection that says nothing for so long is dead. */
 const SILENCE_MS = 90_000
-/** Worth another try; every other refusal is final. */
-const TRY_AGAIN: ReadonlySet<string> = new Set([
+/** Codes of refusals that are worth another try; every other one is final. */
+export const TRY_AGAIN: ReadonlySet<string> = new Set([
   'store_unavailable',
   'overloaded',
   'too_many_requests',

@@ -1,7 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { Kv4Error } from '../../core'
+import { Registry } from '../../services/registry/registry'
 import { type Platform, startPlatform } from '../platform'
 import type { Client } from '../client'
+import { eventually } from '../eventually'
 import { Kv4 } from './kv4'
+import { openRelay } from './relay'
 
 let platform: Platform
 let kv4: Kv4
@@ -48,6 +52,12 @@ test('services and sessions: a table for people, JSON for programs', async () =>
     { id: 'web-1', tags: ['web'] },
   ])
   expect(await ok('sessions')).toMatch(new RegExp(`\n${session.id} +60 s +- +child\n$`))
+  expect(JSON.parse(await ok('sessions', '--json'))).toEqual([
+    {
+      session: { id: session.id, heartbeat_timeout: 60, last_seen: null, metadata: {} },
+      services: [{ id: 'child', session_id: session.id, tags: [], metadata: {} }],
+    },
+  ])
 })
 
 test('conf sets, gets, lists, remembers, removes', async () => {
@@ -66,6 +76,25 @@ test('conf sets, gets, lists, remembers, removes', async () => {
   )
   const { code, stderr } = await kv4.run(['conf', 'get', 'nothing'], env)
   expect([code, stderr]).toEqual([1, expect.stringContaining('kv4: not_found')])
+})
+
+test('conf as JSON: what was set, what it is, was at an instant, and has been', async () => {
+  const id = '/json/port'
+  const set = async (value: string) => JSON.parse(await ok('conf', 'set', id, value, '--json')) as unknown
+  expect(await set('1')).toEqual({ id, value: '1' })
+  const between = new Date(Date.now() + 1).toISOString()
+  await wait(5)
+  expect(await set('2')).toEqual({ id, value: '2' })
+  expect(await ok('conf', 'get', id, '--json')).toBe('"2"\n')
+  expect(await ok('conf', 'get', id, '--at', between)).toBe('1\n')
+  await ok('conf', 'remove', id)
+  const rows = JSON.parse(await ok('conf', 'history', id, '--json')) as [number, string, string | null][]
+  expect(rows.map(([, by, value]) => [by, value])).toEqual([
+    ['elena', null],
+    ['elena', '2'],
+    ['elena', '1'],
+  ])
+  for (const [at] of rows) expect(Math.abs(at - Date.now() / 1000)).toBeLessThan(60)
 })
 
 test('conf takes each id that it lists', async () => {
@@ -94,10 +123,7 @@ test('events, and events that go on', async () => {
   const running = kv4.start(['events', '--follow', '--after', all.at(-1)!.id], env)
   await wait(1_500)
   await elena.put('/_conf', { k: 'news', v: 'one' })
-  for (let tries = 0; !running.stdout().includes('news: (none) → one'); tries++) {
-    if (tries > 100) throw new Error(`nothing came: ${running.stdout()}`)
-    await wait(50)
-  }
+  await eventually(() => expect(running.stdout()).toContain('news: (none) → one'))
   running.child.kill('SIGTERM')
   await running.ended
 })
@@ -113,6 +139,46 @@ test('events that go on wait for the next one, however short a wait for an answe
   running.child.kill('SIGTERM')
   await running.ended
 }, 15_000)
+
+test('events that go on come back by themselves, and miss and double nothing', async () => {
+  const relay = await openRelay(platform.url)
+  const { events } = Registry.of(platform.context)
+  const last = (await ok('events', '--json')).trimEnd().split('\n').at(-1)!
+  const { id } = JSON.parse(last) as { id: string }
+  const args = ['events', '--follow', '--json', '--after', id, '--type', 'configuration_value.update']
+  const running = kv4.start(args, { ...env, KV4_URL: relay.url })
+  const values = () =>
+    running
+      .stdout()
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => (JSON.parse(line) as { payload: { new_value: string } }).payload.new_value)
+  const put = (v: string) => elena.ok(elena.put('/_conf', { k: 'followed', v }))
+  try {
+    await put('one')
+    await eventually(() => expect(values()).toEqual(['one']))
+    relay.cut()
+    await put('two')
+    await eventually(() => expect(values()).toEqual(['one', 'two']))
+    expect(running.stderr()).toMatch(/^kv4: cannot connect to \S+: .*; again in 1 s\n$/)
+    // A store that is away passes, too.
+    jest.spyOn(events, 'await').mockRejectedValueOnce(new Kv4Error('store_unavailable'))
+    await put('three')
+    await put('four')
+    await eventually(() => expect(values()).toEqual(['one', 'two', 'three', 'four']))
+    expect(running.stderr()).toContain('kv4: store_unavailable: ')
+    // What does not pass ends it.
+    jest.spyOn(events, 'await').mockRejectedValueOnce(new Kv4Error('forbidden'))
+    await put('five')
+    const { code, stderr } = await running.ended
+    expect([code, stderr]).toEqual([1, expect.stringContaining('kv4: forbidden: ')])
+    expect(values().at(-1)).toBe('five')
+  } finally {
+    jest.restoreAllMocks()
+    running.child.kill('SIGKILL')
+    relay.close()
+  }
+}, 60_000)
 
 test('events that go on end when nobody reads them any more', async () => {
   const running = kv4.start(['events', '--follow'], env)

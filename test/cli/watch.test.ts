@@ -1,8 +1,7 @@
-import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { startPlatform, type Platform } from '../platform'
 import type { Client } from '../client'
 import { Kv4, type Running } from './kv4'
+import { openRelay } from './relay'
 
 let platform: Platform
 let kv4: Kv4
@@ -23,31 +22,6 @@ afterAll(async () => {
   await kv4?.remove()
   await platform?.close()
 })
-
-/** A way to the platform that can be cut while something goes over it. */
-async function openRelay(): Promise<{ readonly url: string; cut(): void; close(): void }> {
-  const sockets = new Set<Socket>()
-  const server = createServer((near) => {
-    const far = connect(Number(new URL(platform.url).port), '127.0.0.1')
-    for (const socket of [near, far]) {
-      sockets.add(socket)
-      socket.on('error', () => undefined).once('close', () => sockets.delete(socket))
-    }
-    near.pipe(far).pipe(near)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const cut = () => {
-    for (const socket of sockets) socket.destroy()
-  }
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    cut,
-    close() {
-      cut()
-      server.close()
-    },
-  }
-}
 
 const lines = (text: string) =>
   text
@@ -82,7 +56,7 @@ test('prints a line for each change, from a cursor on, and ends after so many', 
 })
 
 test('comes back by itself when the connection is cut, and misses nothing', async () => {
-  const relay = await openRelay()
+  const relay = await openRelay(platform.url)
   const watching = kv4.start(['watch', '/_data/cut', '--since', '0', '--count', '3'], {
     ...env,
     KV4_URL: relay.url,
