@@ -5,7 +5,7 @@ import type { Json, Path } from '../../../core'
 import type { MountReply, MountRequest } from '../../mount'
 import type { Caller } from '../access-tokens'
 import type { Usage } from '../quotas'
-import { RateExceeded } from '../quotas'
+import { DEFAULT_LIMITS, RateExceeded } from '../quotas'
 import type { Registry } from '../registry'
 import { Refusal, badParameter, badRequest, unauthorized } from './fault'
 
@@ -15,6 +15,7 @@ const JSON_TYPE: Header = ['Content-Type', 'application/json; charset=UTF-8']
 const NO_STORE: Header = ['Cache-Control', 'no-store']
 const NO_SNIFFING: Header = ['X-Content-Type-Options', 'nosniff']
 const RATE_OF_ALL: Header = ['X-Ratelimit-Path-Regex', '/.*']
+const USAGE_OF_NOBODY: Usage = { ...DEFAULT_LIMITS.rate, used: 0, replyAfter: 0 }
 const INDENT = 4
 const UTF8 = new TextDecoder('utf-8', { fatal: true })
 const PROCESS = randomBytes(3).toString('base64url')
@@ -56,6 +57,11 @@ export class Call {
     const token = this.#token
     const caller = token ? tokens.peek(token)?.admitted.get(place) : undefined
     return caller?.tenant.id === this.#tenantId(named) ? caller : undefined
+  }
+
+  /** The headers are on every reply of `/v1.0` (contract §5), also to whom no requests are counted. */
+  get #usageOfNobody(): Usage | undefined {
+    return this.request.rawPath.startsWith('/v1.0') ? USAGE_OF_NOBODY : undefined
   }
 
   // Not by `parameters`: what is wrong with the query is told only to those who are known.
@@ -147,7 +153,8 @@ export class Call {
     const all: Header[] = []
     if (body !== undefined) all.push(JSON_TYPE)
     all.push(['X-Response-Id', this.id])
-    if (this.#usage !== undefined) addRate(all, this.#usage)
+    const usage = this.#usage ?? this.#usageOfNobody
+    if (usage !== undefined) addRate(all, usage)
     all.push(NO_STORE, NO_SNIFFING)
     for (const header of headers) all.push(header)
     return body === undefined
@@ -186,8 +193,10 @@ export function idIn(text: string, name: string, isId: (id: string) => boolean):
   return id
 }
 
+/** `24.0 hours`: contract §11. What is no tenth of an hour has more digits, rather than none. */
 export function hours(seconds: number): string {
-  return `${(seconds / 3600).toFixed(1)} hours`
+  const hours = seconds / 3600
+  return `${hours < 0.05 ? hours.toPrecision(2) : hours.toFixed(1)} hours`
 }
 
 function header(value: string | string[] | undefined): string | undefined {

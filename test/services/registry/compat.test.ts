@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { BucketName, Key, addressIn } from '../../../core'
 import { PLACES } from '../../../services/registry/places'
+import { Registry } from '../../../services/registry/registry'
 import { SYS, RegistryClient, newAccount, openWorld } from './world'
 import type { Reply, World } from './world'
 import { ask } from '../../server/world'
@@ -175,6 +176,8 @@ describe('authentication', () => {
     const reply = await ask(port, 'GET', path, { headers })
     expect(fault(reply)).toEqual([401, 'unauthorizedError', 'forbidden', details])
     expect(reply.headers['www-authenticate']).toBe(`Keystone uri="${world.server.url}/v2.0"`)
+    // On every reply.
+    expect(reply.headers).toMatchObject({ 'x-ratelimit-limit': '500000', 'x-ratelimit-used': '0' })
   })
 
   test('takes the tenant from the path or a header, the token from a header or the query', async () => {
@@ -231,6 +234,17 @@ describe('every reply', () => {
       // Who asks comes first.
       expect((await ask(port, method, `/v1.0/${client.tenant}${path}`)).status).toBe(401)
     }
+  })
+
+  test('what goes wrong inside is a fault without a word of it', async () => {
+    const client = await account()
+    const { services } = Registry.of(world.server.context)
+    const list = jest.spyOn(services, 'list').mockRejectedValueOnce(new Error('a secret of the store'))
+    const reply = await client.get('/services')
+    list.mockRestore()
+    expect(fault(reply)).toEqual([500, 'internalError', 'An unexpected error has occurred', ''])
+    expect(reply.headers['x-ratelimit-used']).toBe('1')
+    expect((await client.get('/services')).status).toBe(200)
   })
 
   test('judges bodies: type, form, size, encoding', async () => {
@@ -400,6 +414,48 @@ describe('services that stand alone (G2)', () => {
     ])
   })
 
+  const pairs = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, 'v']))
+  const inRange = (least: number, most: number) => `String is not in range (${least}..${most})`
+  test.each([
+    ['service', 'tags', Array(10).fill('x'.repeat(55)), undefined],
+    ['service', 'tags', Array(11).fill('x'), 'Object needs to have between 0 and 10 items'],
+    ['service', 'tags', ['x'.repeat(56)], inRange(1, 55)],
+    ['service', 'tags', [''], inRange(1, 55)],
+    ['service', 'tags', [5], 'Not a string'],
+    ['service', 'metadata', pairs(20), undefined],
+    ['service', 'metadata', { ['k'.repeat(255)]: 'v'.repeat(255) }, undefined],
+    ['service', 'metadata', { ['k'.repeat(256)]: 'v' }, inRange(1, 255)],
+    ['service', 'metadata', { k: 'v'.repeat(256) }, inRange(1, 255)],
+    ['service', 'metadata', { k: 5 }, 'Not a string'],
+    ['service', 'heartbeat_timeout', 3, undefined],
+    ['service', 'heartbeat_timeout', 120, undefined],
+    ['service', 'heartbeat_timeout', '30', 'Not an integer'],
+    ['service', 'session_id', 'x'.repeat(256), inRange(1, 255)],
+    ['session', 'metadata', pairs(20), undefined],
+    ['session', 'metadata', pairs(21), 'Object needs to have between 0 and 20 items'],
+    ['session', 'metadata', { ['k'.repeat(255)]: 'v'.repeat(255) }, undefined],
+    ['session', 'metadata', { k: 'v'.repeat(256) }, inRange(1, 255)],
+    ['session', 'heartbeat_timeout', 3, undefined],
+    ['session', 'heartbeat_timeout', 120, undefined],
+    ['session', 'heartbeat_timeout', 2, 'Value out of range (3..120)'],
+    ['session', 'heartbeat_timeout', 121, 'Value out of range (3..120)'],
+    ['session', 'heartbeat_timeout', undefined, 'Missing required key (heartbeat_timeout)'],
+  ])('of a %s, %s is held to its rule (%#)', async (kind, key, value, details) => {
+    const client = await shared()
+    const path = kind === 'service' ? '/services' : '/sessions'
+    const id = `limit-${++names}`
+    const reply = await client.post(path, { id, heartbeat_timeout: 60, [key]: value })
+    if (details !== undefined) {
+      expect(fault(reply).slice(2)).toEqual([`Validation error for key '${key}'`, details])
+      return
+    }
+    expect(reply.status).toBe(201)
+    const made = reply.headers.location!.split('/').at(-1)!
+    expect((await client.get(`${path}/${made}`)).json[key]).toEqual(value)
+    // A PUT is held to the same.
+    expect((await client.put(`${path}/${made}`, { [key]: value })).status).toBe(204)
+  })
+
   test('a heartbeat needs a UUID, a known service and its token', async () => {
     const client = await shared()
     expect(fault(await client.post('/services/nope/heartbeat', { token: 'x' }))[3]).toBe('Invalid UUID')
@@ -433,9 +489,9 @@ describe('services that stand alone (G2)', () => {
     })
     // Java asks with an empty query.
     expect((await client.get('/services?')).json.metadata).toMatchObject({ count: 4, limit: 100 })
-    expect((await client.get('/services?tag=even&limit=2')).json.metadata).toMatchObject({
-      next_marker: 'svc-c',
-    })
+    const tagged = (await client.get('/services?tag=even&limit=2')).json.metadata
+    expect(tagged.next_marker).toBe('svc-c')
+    expect(new URL(tagged.next_href).search).toBe('?tag=even&limit=2&marker=svc-c')
     for (const tag of ['', "'", '%0d%0a', 'a:b'])
       expect(fault(await client.get(`/services?tag=${tag}`))[2]).toBe(
         "Invalid value for 'tag' query string parameter",
@@ -446,9 +502,11 @@ describe('services that stand alone (G2)', () => {
       'Invalid limit',
       'Limit must be a number',
     ])
-    expect(fault(await client.get('/services?limit=1001'))[3]).toBe(
-      'Invalid limit 1001. Minimum limit is 1 and maximum limit is 1000.',
-    )
+    for (const limit of [0, 1001, -1])
+      expect(fault(await client.get(`/services?limit=${limit}`))[3]).toBe(
+        `Invalid limit ${limit}. Minimum limit is 1 and maximum limit is 1000.`,
+      )
+    expect((await client.get('/services?limit=1000')).json.metadata.limit).toBe(1000)
     expect(fault(await client.get("/services?marker='"))[2]).toBe(
       "Invalid value for 'marker' query string parameter",
     )
@@ -543,9 +601,21 @@ describe('sessions and their services (G1)', () => {
       { id: 'one', session_id: id, tags: ['t'], metadata: {} },
       { id: 'two', session_id: id, tags: [], metadata: {} },
     ])
+    // G1's own type, which the list of valid ones in G2's refusal does not name.
+    expect(types(await client.get('/events?type=services.timeout'))).toEqual(['services.timeout'])
     expect((await client.get('/services')).json.values).toMatchObject([{ id: 'three' }])
     expect((await client.get(`/sessions/${id}`)).status).toBe(404)
   }, 20_000)
+
+  test('a service stays in its session, whatever is put', async () => {
+    const client = await account()
+    const open = async () =>
+      (await client.post('/sessions', { heartbeat_timeout: 60 })).headers.location!.split('/').at(-1)!
+    const [first, second] = [await open(), await open()]
+    await client.post('/services', { id: 'one', session_id: first })
+    expect((await client.put('/services/one', { session_id: second, tags: ['t'] })).status).toBe(204)
+    expect((await client.get('/services/one')).json).toMatchObject({ session_id: first, tags: ['t'] })
+  })
 
   test('a session has no end but its silence, and its services can leave', async () => {
     const client = await account()
@@ -606,7 +676,11 @@ describe('configuration', () => {
       '/production/cassandra2',
       'other',
     ])
-    expect((await client.get('/configuration/production')).status).toBe(404)
+    for (const method of ['GET', 'DELETE'])
+      expect(fault(await client.call(method, '/configuration/production'))[3]).toBe(
+        'Object "ConfigurationValue" with key "production" does not exist',
+      )
+    expect((await client.get('/configuration')).json.values).toHaveLength(4)
   })
 
   test('events tell old and new; what changes nothing is no event', async () => {
@@ -627,6 +701,22 @@ describe('configuration', () => {
     const client = await shared()
     expect(fault(await client.put(`/configuration/${id}`, { value: 'v' }))[2]).toBe(
       "Invalid value for 'configurationId' query string parameter",
+    )
+  })
+
+  test('takes ids and values of any length that their rules allow', async () => {
+    const client = await account()
+    // 9 × 51 + 41 = 500, and one more.
+    const id = `/${'n'.repeat(50)}`.repeat(9) + `/${'k'.repeat(40)}`
+    for (const each of [id, 'abc', '/abc/xyz']) {
+      expect((await client.put(`/configuration/${each}`, { value: 'v'.repeat(1024) })).status).toBe(204)
+      expect((await client.get(`/configuration/${each}`)).json).toEqual({ id: each, value: 'v'.repeat(1024) })
+    }
+    expect(fault(await client.put(`/configuration/${id}k`, { value: 'v' }))[2]).toBe(
+      "Invalid value for 'configurationId' query string parameter",
+    )
+    expect(fault(await client.put('/configuration/abc', { value: 'v'.repeat(1025) }))[3]).toBe(
+      'String is not in range (1..1024)',
     )
   })
 
@@ -651,6 +741,7 @@ describe('the feed', () => {
     expect(marker).toMatch(V1)
     const rest = (await client.get(`/events?marker=${marker}`)).json
     expect(rest.values).toEqual(all.values.slice(2))
+    expect(rest.metadata.marker).toBeNull()
     const page = (await client.get('/events?limit=2&type=service.join')).json
     expect(page.values).toEqual([])
     expect(page.metadata.next_marker).toBe(all.values[2].id)
@@ -711,6 +802,25 @@ describe('limits', () => {
     expect(fault(over).slice(0, 3)).toEqual([400, 'rateLimitReached', 'Rate limit has been reached.'])
     expect(Number(over.headers['x-ratelimit-reply-after'])).toBeGreaterThan(0)
   })
+})
+
+test('a sub-account has limits of its own', async () => {
+  const client = await account()
+  const made = await client.native('PUT', '/_acc/accounts', { k: 'lily', v: { email: 'l@example.com' } })
+  const sub = new RegistryClient(port, `${client.user}#lily`, made.json.v.secret as string)
+  await sub.login()
+  const body = { k: sub.user, v: { resource: { service: 1 }, rate: { limit: 50, window: 3 } } }
+  expect((await client.native('PUT', '/_reg/limits', body)).status).toBe(403)
+  expect((await ask(port, 'PUT', '/_reg/limits', { as: SYS, body })).status).toBe(200)
+  expect((await sub.get('/limits')).json).toMatchObject({
+    resource: { service: 1, session: 100 },
+    rate: { '/.*': { limit: 50, window: '0.00083 hours' } },
+  })
+  expect((await client.get('/limits')).json).toMatchObject({ resource: { service: 200 } })
+  expect((await sub.post('/services', { id: 'one', heartbeat_timeout: 60 })).status).toBe(201)
+  expect(fault(await sub.post('/services', { id: 'two', heartbeat_timeout: 60 }))[1]).toBe('limitReached')
+  for (const id of ['one', 'two'])
+    expect((await client.post('/services', { id, heartbeat_timeout: 60 })).status).toBe(201)
 })
 
 test('sessions and their overview come in pages, as services do', async () => {

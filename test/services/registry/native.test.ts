@@ -1,9 +1,7 @@
-import { request } from 'node:http'
-import type { IncomingMessage } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import { ask } from '../../server/world'
-import { SYS, basic, newAccount, openWorld } from './world'
-import type { RegistryClient, World } from './world'
+import { SYS, newAccount, openStream, openWorld, take } from './world'
+import type { Event, RegistryClient, World } from './world'
 
 let world: World
 let names = 0
@@ -13,12 +11,6 @@ beforeAll(async () => {
 afterAll(() => world.close())
 
 const account = (): Promise<RegistryClient> => newAccount(world.server.port, `native-${++names}`)
-
-interface Event {
-  readonly id: string
-  readonly type: string
-  readonly payload: Record<string, unknown>
-}
 
 test('services and sessions in the envelope', async () => {
   const client = await account()
@@ -144,6 +136,37 @@ test('configuration has namespaces and its history', async () => {
   expect((await client.native('GET', one)).status).toBe(404)
 })
 
+test('the history of a value is read period by period, and as it was at an instant', async () => {
+  const client = await account()
+  const instants: number[] = []
+  for (const v of ['one', 'two']) {
+    await wait(1_010 - (Date.now() % 1_000))
+    await client.native('PUT', '/_conf/app', { k: 'port', v })
+    instants.push(Date.now())
+    await wait(5)
+  }
+  const [first, second] = instants as [number, number]
+  const asked = async (query: string) =>
+    (await client.native('GET', `/_conf/app?k=port&${query}`)).json as { v: unknown }
+  const iso = (at: number) => new Date(at).toISOString()
+  for (const at of [String(first), iso(first), iso(first).replace('Z', '%2B00:00')])
+    expect((await asked(`at=${at}`)).v).toBe('one')
+  expect((await asked(`at=${iso(second)}`)).v).toBe('two')
+  expect((await asked('at=2020-01-01')).v).toBe('not_found')
+  expect((await asked('at=tomorrow')).v).toBe('bad_range')
+
+  const period = (at: number) => iso(at).slice(0, 19).replaceAll(/[-T]/g, ':')
+  const values = async (query: string) =>
+    ((await asked(`time_series=1&${query}`)).v as [number, string, string][]).map(([, , value]) => value)
+  expect(await values(`gs=${period(first)}`)).toEqual(['one'])
+  expect(await values(`gs=${period(second)}`)).toEqual(['two'])
+  expect(await values(`gs=${period(first)}&ge=${period(second)}`)).toEqual(['two', 'one'])
+  expect(await values(`ge=${period(first)}`)).toEqual(['one'])
+  expect(await values('gs=2020&ge=2025')).toEqual([])
+  for (const range of ['gs=soon', `gs=${iso(first)}`, `gs=${period(second)}&ge=${period(first)}`])
+    expect((await asked(`time_series=1&${range}`)).v).toBe('bad_range')
+})
+
 test('a configuration value has one name, whatever slashes its id has', async () => {
   const client = await account()
   await client.login()
@@ -201,44 +224,35 @@ test('a long poll answers when something happens, from where its reader was', as
     })
 })
 
-function openStream(client: RegistryClient, path: string, lastEventId?: string): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const sent = request(
-      {
-        host: '127.0.0.1',
-        port: client.port,
-        path,
-        agent: false,
-        headers: {
-          Accept: 'text/event-stream',
-          Authorization: basic(client.as),
-          ...(lastEventId !== undefined && { 'Last-Event-ID': lastEventId }),
-        },
-      },
-      resolve,
-    )
-    sent.on('error', reject)
-    sent.end()
-  })
-}
-
-/** So many events, then the connection ends. */
-async function take(response: IncomingMessage, count: number): Promise<Event[]> {
-  let text = ''
-  for await (const chunk of response.setEncoding('utf8')) {
-    text += chunk as string
-    const events = [...text.matchAll(/^id: (.*)\nevent: (.*)\ndata: (.*)\n\n/gm)]
-    if (events.length >= count) {
-      response.destroy()
-      return events.map(([, id, type, data]) => {
-        const event = JSON.parse(data!) as Event
-        expect([event.id, event.type]).toEqual([id, type])
-        return event
-      })
+test('a chain of long polls under writers loses and doubles nothing', async () => {
+  const client = await account()
+  const [writers, each] = [3, 20]
+  const total = writers * each
+  const writing = Promise.all(
+    Array.from({ length: writers }, async (_, w) => {
+      for (let i = 0; i < each; i++) await client.native('PUT', '/_conf', { k: `by-${w}`, v: String(i) })
+    }),
+  )
+  const seen: Event[] = []
+  let after = ''
+  while (seen.length < total) {
+    const { v, next } = (await client.native('GET', `/_reg/events?limit=7&wait=5${after}`)).json as {
+      v: Event[]
+      next: string
     }
+    expect(v.length).toBeGreaterThan(0)
+    seen.push(...v)
+    after = `&after=${next}`
   }
-  throw new Error('the stream ended: ' + text)
-}
+  await writing
+  expect(new Set(seen.map(({ id }) => id)).size).toBe(total)
+  for (let w = 0; w < writers; w++)
+    expect(
+      seen
+        .filter(({ payload }) => payload.configuration_value_id === `by-${w}`)
+        .map(({ payload }) => payload.new_value),
+    ).toEqual(Array.from({ length: each }, (_, i) => String(i)))
+})
 
 test('a stream broken off and resumed, again and again, loses and doubles nothing', async () => {
   const client = await account()

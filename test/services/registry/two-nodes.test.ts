@@ -4,11 +4,14 @@ import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { BucketName } from '../../../core'
 import { PLACES } from '../../../services/registry/places'
+import { FaultProxy } from '../../couchdb/fault-proxy'
 import { CouchServer } from '../../couchdb/server'
+import { eventually } from '../../eventually'
 import { startProcess } from '../../server/process'
 import { SYS_SECRET, ask, openWorld } from '../../server/world'
 import type { World } from '../../server/world'
-import { RegistryClient, SYS, newAccount } from './world'
+import { RegistryClient, SYS, newAccount, openStream, take } from './world'
+import type { Event } from './world'
 
 /** Two nodes of the platform over one CouchDB. */
 
@@ -118,6 +121,65 @@ test('what is made anew at the node that does not sweep is told dead in its new 
   )
   expect(types).toEqual(['service.join', 'service.remove', 'service.join', 'service.timeout'])
 }, 30_000)
+
+test('a stream that is resumed at the other node loses and doubles nothing, while both write', async () => {
+  const [one, two] = await clients()
+  const each = 30
+  const writing = Promise.all(
+    [one, two].map(async (client, w) => {
+      for (let i = 0; i < each; i++) await client.put(`/configuration/by-${w}`, { value: String(i) })
+    }),
+  )
+  const seen: Event[] = []
+  for (let turn = 0; seen.length < 2 * each; turn++) {
+    const stream = await openStream(turn % 2 === 0 ? one : two, '/_reg/events', seen.at(-1)?.id)
+    seen.push(...(await take(stream, Math.min(7, 2 * each - seen.length))))
+  }
+  await writing
+  const { values } = (await two.get('/events')).json as { values: Event[] }
+  expect(seen.map(({ id }) => id)).toEqual(values.map(({ id }) => id))
+  for (const w of [0, 1])
+    expect(
+      seen
+        .filter(({ payload }) => payload.configuration_value_id === `by-${w}`)
+        .map(({ payload }) => payload.new_value),
+    ).toEqual(Array.from({ length: each }, (_, i) => String(i)))
+}, 30_000)
+
+test('while the store is away clients are told so in their own words, and when to come back', async () => {
+  const proxy = await FaultProxy.start(couch.url)
+  try {
+    nodes.push(await openWorld({ KV4_COUCHDB_URL: proxy.url, KV4_NODE: 'one', KV4_PEPPER: PEPPER }))
+    const client = await newAccount(nodes[0]!.server.port, 'waiting')
+    await client.login()
+    await client.post('/services', { id: 'known', heartbeat_timeout: 120 })
+    await proxy.leave()
+    const write = () => client.put('/configuration/port', { value: '1' })
+    for (const { status, headers, json } of [
+      await client.post('/services', { id: 'unknown', heartbeat_timeout: 60 }),
+      await write(),
+    ]) {
+      expect([status, json]).toEqual([
+        503,
+        {
+          type: 'systemFailureError',
+          code: 503,
+          message: 'The service is temporarily unavailable',
+          details: expect.any(String),
+          txnId: expect.any(String),
+        },
+      ])
+      expect(Number(headers['retry-after'])).toBeGreaterThan(0)
+      expect(headers['x-ratelimit-limit']).toBe('500000')
+    }
+    await proxy.back()
+    await eventually(async () => expect((await write()).status).toBe(204))
+    expect((await client.get('/services')).json.values).toMatchObject([{ id: 'known' }])
+  } finally {
+    for (const node of nodes.splice(0)) await node.close()
+    await proxy.close()
+  }
+}, 60_000)
 
 test('an account that is made anew begins a feed of its own, at every node', async () => {
   const [one, two] = await clients()

@@ -1,3 +1,5 @@
+import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { basic, ask, openWorld, SYS_SECRET } from '../../server/world'
 import type { Answer, World } from '../../server/world'
 
@@ -85,7 +87,6 @@ async function sendBare(
   body: string | Buffer | undefined,
   headers: Record<string, string>,
 ): Promise<Reply> {
-  const { request } = await import('node:http')
   return new Promise((resolve, reject) => {
     const sent = request(
       {
@@ -118,6 +119,57 @@ async function sendBare(
   })
 }
 
+/** An event as it is told in a stream. */
+export interface Event {
+  readonly id: string
+  readonly type: string
+  readonly payload: Record<string, unknown>
+}
+
+/** A stream of events as the platform's own routes send it. */
+export function openStream(
+  client: RegistryClient,
+  path: string,
+  lastEventId?: string,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      {
+        host: '127.0.0.1',
+        port: client.port,
+        path,
+        agent: false,
+        headers: {
+          Accept: 'text/event-stream',
+          Authorization: basic(client.as),
+          ...(lastEventId !== undefined && { 'Last-Event-ID': lastEventId }),
+        },
+      },
+      resolve,
+    )
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+/** So many events, then the connection ends. */
+export async function take(response: IncomingMessage, count: number): Promise<Event[]> {
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) {
+    text += chunk as string
+    const events = [...text.matchAll(/^id: (.*)\nevent: (.*)\ndata: (.*)\n\n/gm)]
+    if (events.length >= count) {
+      response.destroy()
+      return events.map(([, id, type, data]) => {
+        const event = JSON.parse(data!) as Event
+        expect([event.id, event.type]).toEqual([id, type])
+        return event
+      })
+    }
+  }
+  throw new Error('the stream ended: ' + text)
+}
+
 /** A primary account of a running server. */
 export async function newAccount(port: number, name: string): Promise<RegistryClient> {
   const body = { k: name, v: { email: `${name}@example.com` } }
@@ -126,5 +178,5 @@ export async function newAccount(port: number, name: string): Promise<RegistryCl
   return new RegistryClient(port, name, json.v.secret as string)
 }
 
-export { basic, openWorld }
+export { openWorld }
 export type { World }

@@ -46,7 +46,7 @@ beforeAll(async () => {
     return hosts.body.v.length === 2
   })
   // Each has heard of the other.
-  await wait(500)
+  await wait(1_500)
 }, 60_000)
 afterAll(async () => {
   await Promise.all(platforms.map((platform) => platform.close()))
@@ -173,15 +173,25 @@ describe('two nodes', () => {
     const older = await a.peer('newest', 'bob')
     await wait(5)
     const newer = await b.peer('newest', 'bob')
-    await wait(100)
-    for (const peer of [watcher, older, newer]) peer.take()
-    watcher.send({ t: 'u', m: { t: 'bob', o: 'x' }, p: 1 })
-    expect(await newer.next()).toHaveLength(1)
+    const say = (p: number) => watcher.send({ t: 'u', m: { t: 'bob', o: 'x' }, p })
+    const isSaid = (p: number) => (frames: readonly string[]) =>
+      frames.some((one) => one.includes(`"p":${p}`))
+    // The node of whom it goes to last hears of that a moment later.
+    const reaches = (peer: Peer) =>
+      until(async () => {
+        say(0)
+        await wait(20)
+        return peer.take().some((frame) => frame.includes('"p":0'))
+      })
+    await reaches(newer)
+    for (const peer of [watcher, older]) peer.take()
+    say(1)
+    await newer.until(isSaid(1))
     expect(older.take()).toEqual([])
     await newer.close()
-    await wait(100)
-    watcher.send({ t: 'u', m: { t: 'bob', o: 'x' }, p: 2 })
-    expect(await older.next()).toHaveLength(1)
+    await reaches(older)
+    say(2)
+    await older.until(isSaid(2))
     expect(watcher.take()).toEqual([])
     await Promise.all([watcher.close(), older.close()])
   })
