@@ -260,9 +260,15 @@ describe('the environment behind its log', () => {
     }
 
     async pass(): Promise<void> {
-      while (this.#open === undefined) await new Promise((resolve) => setTimeout(resolve, 1))
+      while (!this.passed()) await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+
+    /** Lets through who waits. false: nobody does. */
+    passed(): boolean {
+      if (this.#open === undefined) return false
       this.#open()
       this.#open = undefined
+      return true
     }
   }
 
@@ -280,7 +286,7 @@ describe('the environment behind its log', () => {
     expect(keysAt(after)).toHaveLength(100)
     await after.close()
     const closing = logged.close()
-    const passing = setInterval(() => void gated.pass(), 1)
+    const passing = setInterval(() => gated.passed(), 1)
     await closing
     clearInterval(passing)
   })
