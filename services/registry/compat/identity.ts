@@ -4,12 +4,19 @@ import type { Registry } from '../registry'
 import { sentObject } from '../rules'
 import { Call } from './call'
 
-/** Hours west of Greenwich in `expires`: the Java client cannot read a `Z` (contract §2). */
-const OFFSET_HOURS = 6
+/**
+ * Hours west of Greenwich in `expires`: the Java client cannot read a `Z` (contract §2). Python takes the hours that it
+ * reads for those of its own zone, and once it believes a token dead, shows it to its end: so they are as late as can be.
+ */
+const OFFSET_HOURS = 1
 
+/**
+ * Of the whole second: the Java client takes milliseconds for seconds, and would show a token for up to 16 minutes after its
+ * end. It does not read answers of 401, and waits forever for a connection after the second.
+ */
 function localTime(ms: number): string {
   const shifted = new Date(ms - OFFSET_HOURS * 3600_000).toISOString()
-  return shifted.replace('Z', `-0${OFFSET_HOURS}:00`)
+  return shifted.replace(/\.\d{3}Z$/, `.000-0${OFFSET_HOURS}:00`)
 }
 
 function credential(body: unknown): { readonly user: string; readonly secret: string } | undefined {
