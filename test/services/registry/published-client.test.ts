@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { eventually } from '../../eventually'
 import { makeAccount } from '../../server/external/world'
 import { startPlatform, type Platform } from '../../platform'
 
@@ -122,11 +123,6 @@ withClients('published clients', 'node_modules', () => {
     expect(await called(account, 'getLimits')).toMatchObject([{ resource: { service: 200 } }])
   }
 
-  async function until(heard: readonly string[], last: string): Promise<void> {
-    const end = Date.now() + 15_000
-    while (heard.at(-1) !== last && Date.now() < end) await wait(50)
-  }
-
   const EVENTS = [
     'service.join web-1',
     'configuration_value.update /production/cassandra/listen_ip',
@@ -149,9 +145,8 @@ withClients('published clients', 'node_modules', () => {
     ])
     await configure(client)
     beater.stop()
-    await until(heard, EVENTS.at(-1)!)
+    await eventually(() => expect(heard).toEqual(EVENTS))
     poller.stop()
-    expect(heard).toEqual(EVENTS)
   }, 60_000)
 
   test('of services (0.2.1) keeps a service alive, and hears of its end', async () => {
@@ -167,9 +162,8 @@ withClients('published clients', 'node_modules', () => {
     expect(tagged).toMatchObject([{ id: 'web-1', tags: ['web', 'www'] }])
     await configure(client)
     beater.stop()
-    await until(heard, EVENTS.at(-1)!)
+    await eventually(() => expect(heard).toEqual(EVENTS))
     poller.stop()
-    expect(heard).toEqual(EVENTS)
   }, 60_000)
 })
 
