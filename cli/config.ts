@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { describe, readConfig } from '../server/config'
 import { addSettingFlags, givenSettingFlags } from './setting-flags'
 
 /** `kv4 config`: the configuration that `kv4 serve` would run with, without secrets. */
@@ -9,7 +8,9 @@ export function configCommand(): Command {
     .option('--json', 'as JSON')
     .addHelpText('after', '\nThe flags are those of kv4 serve; a flag wins over the environment.')
   addSettingFlags(command)
-  return command.action(({ json }: { readonly json?: boolean }) => {
+  return command.action(async ({ json }: { readonly json?: boolean }) => {
+    // Loading what validates settings takes longer than a request that does not need it.
+    const { describe, readConfig } = await import('../server/config.js')
     const settings = describe(readConfig(process.env, givenSettingFlags(command)))
     if (json === true) {
       const values = Object.fromEntries(settings.map(({ name, value }) => [name, value]))

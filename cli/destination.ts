@@ -26,9 +26,9 @@ export async function destination(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Destination> {
   const named = options.profile ?? nonEmpty(env['KV4_PROFILE'])
-  const profile = named === undefined ? undefined : namedProfile(named)
+  const profile = named === undefined ? undefined : await namedProfile(named)
   const environment: Partial<Profile> = profile === undefined ? fromEnvironment(env) : {}
-  const fallback = profile ?? defaultProfile(options, environment)
+  const fallback = profile ?? (await defaultProfile(options, environment))
 
   const url = parseUrl(options.url ?? environment.url ?? fallback?.url ?? DEFAULT_URL)
   const login = await readLogin(options)
@@ -47,8 +47,8 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Partial<Profile> {
   return { ...(url === undefined ? {} : { url }), ...(user === undefined ? {} : { user }) }
 }
 
-function namedProfile(name: string): Profile {
-  const profiles = Profiles.load()
+async function namedProfile(name: string): Promise<Profile> {
+  const profiles = await Profiles.load()
   const profile = profiles.get(name)
   if (profile === undefined)
     throw usage(
@@ -59,10 +59,13 @@ function namedProfile(name: string): Profile {
 }
 
 /** Not even looked at when everything is said already, so that a broken file hinders nobody who does not use it. */
-function defaultProfile(options: DestinationOptions, environment: Partial<Profile>): Profile | undefined {
+async function defaultProfile(
+  options: DestinationOptions,
+  environment: Partial<Profile>,
+): Promise<Profile | undefined> {
   const hasUser = (options.user ?? options.userFile ?? environment.user) !== undefined
   if (hasUser && (options.url ?? environment.url) !== undefined) return undefined
-  const profiles = Profiles.load()
+  const profiles = await Profiles.load()
   return profiles.default === undefined ? undefined : profiles.get(profiles.default)
 }
 

@@ -31,7 +31,7 @@ Examples:
     .option('--user-file <file>', 'file whose first line is user:secret')
     .option('--default', 'use it where no profile is named')
     .action(async (name: string, options: SetOptions) => {
-      const profiles = Profiles.load()
+      const profiles = await Profiles.load()
       const url = parseUrl(options.url)
       const login = await readLogin(options)
       profiles.set(
@@ -45,8 +45,8 @@ Examples:
   command
     .command('list')
     .description('show the profiles, without their secrets')
-    .action(() => {
-      const profiles = Profiles.load()
+    .action(async () => {
+      const profiles = await Profiles.load()
       for (const [name, { url, user }] of profiles.list()) {
         const login = user === undefined ? undefined : parseLogin(user)
         const shown = login === undefined ? '(nobody)' : typeof login === 'string' ? login : login.user
@@ -58,8 +58,8 @@ Examples:
     .command('remove')
     .description('forget a profile')
     .argument('<name>')
-    .action((name: string) => {
-      const profiles = Profiles.load()
+    .action(async (name: string) => {
+      const profiles = await Profiles.load()
       if (!profiles.remove(name)) throw usage(`there is no profile ${JSON.stringify(name)}`)
       profiles.save()
     })

@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { z } from 'zod'
 import { usage } from './failure'
+import type { ProfilesFile } from './profiles-file'
 
 /** A server, and who to be there. */
 export interface Profile {
@@ -10,12 +10,6 @@ export interface Profile {
   /** `user:secret`. */
   readonly user?: string
 }
-
-const File = z.object({
-  default: z.string().optional(),
-  profiles: z.record(z.string(), z.object({ url: z.string(), user: z.string().optional() })),
-})
-type File = z.output<typeof File>
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
@@ -29,7 +23,7 @@ export class Profiles {
 
   private constructor(
     readonly file: string,
-    content: File,
+    content: ProfilesFile,
   ) {
     this.#profiles = new Map(
       Object.entries(content.profiles).map(([name, { url, user }]) => [
@@ -41,7 +35,7 @@ export class Profiles {
   }
 
   /** No file is an empty list. @throws CliFailure when it is open to others, or not what `save` writes */
-  static load(file: string = join(homedir(), '.kv4', 'profiles.json')): Profiles {
+  static async load(file: string = join(homedir(), '.kv4', 'profiles.json')): Promise<Profiles> {
     let text: string
     try {
       // Windows has no such modes.
@@ -52,8 +46,10 @@ export class Profiles {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Profiles(file, { profiles: {} })
       throw error
     }
+    // Loading what reads it takes longer than a request that needs no profile.
+    const { parseProfiles } = await import('./profiles-file.js')
     try {
-      return new Profiles(file, File.parse(JSON.parse(text)))
+      return new Profiles(file, parseProfiles(text))
     } catch {
       throw usage(`${file} is not a list of profiles`, 'Mend or remove it; kv4 profile set writes a new one.')
     }
@@ -91,7 +87,7 @@ export class Profiles {
   save(): void {
     const directory = dirname(this.file)
     mkdirSync(directory, { recursive: true, mode: 0o700 })
-    const content: File = {
+    const content: ProfilesFile = {
       ...(this.#default === undefined ? {} : { default: this.#default }),
       profiles: Object.fromEntries(this.list()),
     }

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander'
-import { ConfigError } from '../server/config'
+import { ConfigError } from '../server/settings'
 import { METHODS } from '../services/module'
 import { version } from '../package.json'
 import { applicationCommands } from './applications'

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { SETTINGS, SETTING_NAMES, type Setting, type SettingName, flagOf } from '../server/config'
+import { SETTINGS, SETTING_NAMES, type Setting, type SettingName, flagOf } from '../server/settings'
 
 const OPTIONS = new Map<SettingName, Option>(SETTING_NAMES.map((name) => [name, optionOf(name)]))
 

@@ -1,5 +1,6 @@
 import type { Config } from './config'
-import { ConfigError, readConfig } from './config'
+import { readConfig } from './config'
+import { ConfigError } from './settings'
 import { createLog, scrub } from './log'
 import { startServer } from './start'
 import type { RunningServer } from './start'

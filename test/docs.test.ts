@@ -4,7 +4,7 @@ import { Script } from 'node:vm'
 import { CATALOGUE } from '../core'
 import { catalogued } from '../docs/generate/catalogued'
 import { PAGES } from '../docs/generate/pages'
-import { SETTING_NAMES } from '../server/config'
+import { SETTING_NAMES } from '../server/settings'
 
 const read = (file: string): string => readFileSync(join(__dirname, '..', 'docs', file), 'utf8')
 

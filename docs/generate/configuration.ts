@@ -1,4 +1,4 @@
-import { SETTINGS, SETTING_NAMES, type Setting, flagOf } from '../../server/config'
+import { SETTINGS, SETTING_NAMES, type Setting, flagOf } from '../../server/settings'
 import { type Page, notice, table } from './page'
 
 const INTRODUCTION = `# Configuration
@@ -43,7 +43,7 @@ export const configuration: Page = {
       return [`\`${name}\``, `\`${flagOf(name)}\``, standard, meaning]
     })
     return [
-      notice('server/config.ts'),
+      notice('server/settings.ts'),
       INTRODUCTION,
       table(['Name', 'Flag', 'Default', 'Meaning'], rows),
       COUCHDB,

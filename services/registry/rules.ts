@@ -1,6 +1,6 @@
 import { Kv4Error } from '../../core'
-import type { LimitChanges } from './quotas'
-import { MAX_WINDOW, RESOURCES } from './quotas'
+import { MAX_WINDOW, RESOURCES } from './limits'
+import type { LimitChanges } from './limits'
 import type { NewService, ServiceChanges } from './services'
 import type { NewSession } from './sessions'
 import { TimeUuid } from './time-uuid'

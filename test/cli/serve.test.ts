@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { SETTING_NAMES, flagOf } from '../../server/config'
+import { SETTING_NAMES, flagOf } from '../../server/settings'
 import { until } from '../eventually'
 import { Kv4 } from './kv4'
 

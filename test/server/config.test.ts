@@ -1,12 +1,6 @@
 import { resolve } from 'node:path'
-import {
-  ConfigError,
-  SETTINGS,
-  SETTING_NAMES,
-  describe as show,
-  flagOf,
-  readConfig,
-} from '../../server/config'
+import { describe as show, readConfig } from '../../server/config'
+import { ConfigError, SETTINGS, SETTING_NAMES, flagOf } from '../../server/settings'
 
 function problems(env: NodeJS.ProcessEnv, args: string[] = []): string {
   try {
