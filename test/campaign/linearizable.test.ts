@@ -41,11 +41,11 @@ const TWO = { nodes: 2, url: PROTOCOL_SERVER }
 
 describe('histories of concurrent callers over HTTP', () => {
   test('on the embedded store have an order, calls without an answer among them', async () => {
-    const result = await run({ operations: 4_000 })
+    const result = await run({ operations: 2_500 })
     expect(result.violations).toEqual([])
-    expect(result.won).toBeGreaterThan(100)
-    expect(result.refused).toBeGreaterThan(300)
-    expect(result.unanswered).toBeGreaterThan(5)
+    expect(result.won).toBeGreaterThan(60)
+    expect(result.refused).toBeGreaterThan(180)
+    expect(result.unanswered).toBeGreaterThan(0)
   }, 120_000)
 
   test('on two nodes of one CouchDB have an order, read with consistent=1', async () => {

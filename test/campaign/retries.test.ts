@@ -10,12 +10,12 @@ test('requests are carried out once though connections break and the server is k
     const result = await runRetryCampaign({
       ways: [server.unreliable],
       reader: server.reader,
-      requests: 350,
+      requests: 220,
       seed: 1,
       settled: () => server.spare(),
     })
     expect(result.problems).toEqual([])
-    expect(result.unanswered).toBeGreaterThan(80)
+    expect(result.unanswered).toBeGreaterThan(50)
   } finally {
     await server.close()
   }
@@ -27,11 +27,11 @@ test('… and though each attempt asks another node of one CouchDB', async () =>
     const result = await runRetryCampaign({
       ways: nodes.unreliable,
       reader: nodes.clients[0]!,
-      requests: 150,
+      requests: 100,
       seed: 1,
     })
     expect(result.problems).toEqual([])
-    expect(result.unanswered).toBeGreaterThan(40)
+    expect(result.unanswered).toBeGreaterThan(25)
   } finally {
     await nodes.close()
   }

@@ -5,10 +5,10 @@ import { startScript, startServe } from '../server/process'
 import { runServerKillCampaign } from './server-kill'
 
 // 200 rounds: npm run campaign:kill-server
-test('6 kills of a server under 64 writers lose nothing that it acknowledged', async () => {
-  const result = await runServerKillCampaign({ rounds: 6, seed: 20261121, longest: 200, start: startServe })
+test('4 kills of a server under 64 writers lose nothing that it acknowledged', async () => {
+  const result = await runServerKillCampaign({ rounds: 4, seed: 20261121, longest: 200, start: startServe })
   expect(result.problems).toEqual([])
-  expect(result.acknowledged).toBeGreaterThan(1000)
+  expect(result.acknowledged).toBeGreaterThan(600)
   expect(result.slowestReopenMs).toBeLessThan(2000)
 }, 300_000)
 
