@@ -3,7 +3,7 @@ import { Kv4Error } from '../../core'
 import { Registry } from '../../services/registry/registry'
 import { type Platform, startPlatform } from '../platform'
 import type { Client } from '../client'
-import { eventually } from '../eventually'
+import { eventually, until } from '../eventually'
 import { Kv4 } from './kv4'
 import { openRelay } from './relay'
 
@@ -143,6 +143,8 @@ test('events that go on wait for the next one, however short a wait for an answe
 test('events that go on come back by themselves, and miss and double nothing', async () => {
   const relay = await openRelay(platform.url)
   const { events } = Registry.of(platform.context)
+  const put = (v: string) => elena.ok(elena.put('/_conf', { k: 'followed', v }))
+  await put('before')
   const last = (await ok('events', '--json')).trimEnd().split('\n').at(-1)!
   const { id } = JSON.parse(last) as { id: string }
   const args = ['events', '--follow', '--json', '--after', id, '--type', 'configuration_value.update']
@@ -153,22 +155,31 @@ test('events that go on come back by themselves, and miss and double nothing', a
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => (JSON.parse(line) as { payload: { new_value: string } }).payload.new_value)
-  const put = (v: string) => elena.ok(elena.put('/_conf', { k: 'followed', v }))
   try {
     await put('one')
     await eventually(() => expect(values()).toEqual(['one']))
+    const polls = jest.spyOn(events, 'await')
+    await put('begin')
+    // It has to be cut while a poll waits.
+    const waits = () => {
+      const poll = polls.mock.results.at(-1)?.value as Promise<unknown> | undefined
+      return Promise.race([poll?.then(() => false), wait(200, true)])
+    }
+    await until(async () => values().length === 2 && (await waits()))
     relay.cut()
     await put('two')
-    await eventually(() => expect(values()).toEqual(['one', 'two']))
+    await eventually(() => expect(values()).toEqual(['one', 'begin', 'two']))
     expect(running.stderr()).toMatch(/^kv4: cannot connect to \S+: .*; again in 1 s\n$/)
     // A store that is away passes, too.
-    jest.spyOn(events, 'await').mockRejectedValueOnce(new Kv4Error('store_unavailable'))
+    await until(waits)
+    polls.mockRejectedValueOnce(new Kv4Error('store_unavailable'))
     await put('three')
     await put('four')
-    await eventually(() => expect(values()).toEqual(['one', 'two', 'three', 'four']))
+    await eventually(() => expect(values()).toEqual(['one', 'begin', 'two', 'three', 'four']))
     expect(running.stderr()).toContain('kv4: store_unavailable: ')
     // What does not pass ends it.
-    jest.spyOn(events, 'await').mockRejectedValueOnce(new Kv4Error('forbidden'))
+    await until(waits)
+    polls.mockRejectedValueOnce(new Kv4Error('forbidden'))
     await put('five')
     const { code, stderr } = await running.ended
     expect([code, stderr]).toEqual([1, expect.stringContaining('kv4: forbidden: ')])
