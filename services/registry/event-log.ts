@@ -105,6 +105,14 @@ export class EventLog {
     return (await this.#feed(bucket)).head
   }
 
+  /** Whether an event with that cause stands in the feed, behind the entry `since`. */
+  async has(bucket: Bucket, { cause, since }: Debt): Promise<boolean> {
+    const feed = await this.#feed(bucket)
+    await this.#know(bucket, feed, since + 1)
+    await this.#catchUp(bucket, feed)
+    return feed.causes.has(cause)
+  }
+
   /** Resolves when the event stands in the feed, by this call or by an earlier one. */
   publish(bucket: Bucket, happening: Happening): Promise<void> {
     return new Promise((resolve, reject) => {

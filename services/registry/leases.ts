@@ -14,6 +14,11 @@ interface Written<Stored> {
   readonly version: Version
 }
 
+/** A service of a session that ends. */
+interface Child extends Written<StoredService> {
+  readonly id: string
+}
+
 /** A live one. */
 export interface Held<Stored> extends Written<Stored> {
   /** Unix ms from which on another look is worth while: when its time is over, unless it is renewed first. */
@@ -175,8 +180,14 @@ export class Leases {
     })
   }
 
+  /** Whether it stands in the feed that a service joined. */
+  async isAnnounced(bucket: Bucket, { owes }: StoredService): Promise<boolean> {
+    return owes === undefined || (await this.log.has(bucket, owes))
+  }
+
   async buryService(bucket: Bucket, id: string, stored: StoredService): Promise<void> {
     const { dying, lease } = stored
+    if (await this.#isTaken(bucket, id, stored)) return
     await this.announce(bucket, id, stored)
     await this.log.publish(bucket, {
       cause: dying!.cause,
@@ -239,55 +250,87 @@ export class Leases {
   }
 
   async #bury(bucket: Bucket, id: string, stored: StoredSession): Promise<void> {
-    const children: (readonly [id: string, stored: StoredService, version: Version])[] = []
-    for await (const child of this.services(bucket, true))
-      if (child[1].session_id === id) children.push(child)
-    const { cause, since, type } = stored.dying!
-    const living = children.filter(([, { dying }]) => dying === undefined)
-    const taken = await this.#takenAlong(
-      bucket,
-      id,
-      cause,
-      living.map(([child]) => child),
-    )
-    if (taken !== undefined) {
-      const told = living.filter(([child]) => taken.has(child))
-      for (const [child, service] of told) await this.announce(bucket, child, service)
+    const dying = stored.dying!
+    const found = await this.#takenAlong(bucket, id, dying.cause)
+    // Another node has gone through with it.
+    if (found === undefined) return
+    const { taken, children } = found
+    const told = children.filter(({ id: child }) => taken.has(child))
+    // Once it is told, an entry under an id of those is not the one that was taken along.
+    if (!(await this.log.has(bucket, dying))) {
+      for (const child of told) await this.announce(bucket, child.id, child.stored)
+      const { cause, since, type } = dying
       await this.log.publish(bucket, {
         cause,
         since,
         type,
-        payload: told.map(([child, service]): JsonObject => servicePayload(child, service)),
+        payload: told.map((child): JsonObject => servicePayload(child.id, child.stored)),
         at: this.end(stored.lease),
       })
     }
-    for (let i = 0; i < living.length; i += AT_ONCE)
+    for (let i = 0; i < children.length; i += AT_ONCE)
       await Promise.all(
-        living
-          .slice(i, i + AT_ONCE)
-          .map(([child, , version]) => this.#remove(bucket, serviceAddress(child), version)),
+        children.slice(i, i + AT_ONCE).map(async (child) => {
+          const isTaken = taken.has(child.id)
+          if (!isTaken && child.stored.dying !== undefined) return
+          const isRemoved = await this.#remove(bucket, serviceAddress(child.id), child.version)
+          if (isTaken && !isRemoved) await this.#removeTaken(bucket, child.id, id)
+        }),
       )
-    await this.#clear(bucket, sessionAddress(id), cause)
+    await this.#clear(bucket, sessionAddress(id), dying.cause)
   }
 
   /**
-   * Whom a session takes along, the same for every node that buries it: who is found later came too late to join, and
-   * nothing is told of it. undefined: it is buried already.
+   * The ids of those whom a session takes along, the same for every node that buries it, and the entries of its services
+   * as they were then or later. Who is found later came too late to join, and nothing is told of it. undefined: it is
+   * buried already.
    */
   async #takenAlong(
     bucket: Bucket,
     id: string,
     cause: string,
-    found: readonly string[],
-  ): Promise<ReadonlySet<string> | undefined> {
+  ): Promise<{ readonly taken: ReadonlySet<string>; readonly children: readonly Child[] } | undefined> {
     for (;;) {
       const version = await bucket.get(sessionAddress(id), { consistent: true })
       const stored = storedSession(version)
       if (stored?.dying?.cause !== cause) return undefined
-      if (stored.dying.services !== undefined) return new Set(stored.dying.services)
-      const decided: StoredSession = { ...stored, dying: { ...stored.dying, services: found } }
-      if (await this.rewrite(bucket, sessionAddress(id), decided, version!)) return new Set(found)
+      const children = await this.#children(bucket, id)
+      if (stored.dying.services !== undefined) return { taken: new Set(stored.dying.services), children }
+      const services = children.filter((child) => child.stored.dying === undefined).map((child) => child.id)
+      const decided: StoredSession = { ...stored, dying: { ...stored.dying, services } }
+      if (await this.rewrite(bucket, sessionAddress(id), decided, version!))
+        return { taken: new Set(services), children }
     }
+  }
+
+  async #children(bucket: Bucket, session: string): Promise<readonly Child[]> {
+    const children: Child[] = []
+    for await (const [id, stored, version] of this.services(bucket, true))
+      if (stored.session_id === session) children.push({ id, stored, version })
+    return children
+  }
+
+  /** Whatever has become of it meanwhile: that is told with its session. */
+  async #removeTaken(bucket: Bucket, id: string, session: string): Promise<void> {
+    for (;;) {
+      const version = await bucket.get(serviceAddress(id), { consistent: true })
+      if (storedService(version)?.session_id !== session) return
+      if (await this.#remove(bucket, serviceAddress(id), version!)) return
+    }
+  }
+
+  /**
+   * Whether its session took a service along whose removal was marked: then it is told with that. Resolves once the
+   * session is buried.
+   */
+  async #isTaken(bucket: Bucket, id: string, { session_id, dying }: StoredService): Promise<boolean> {
+    if (session_id === undefined) return false
+    const session = storedSession(await bucket.get(sessionAddress(session_id), { consistent: true }))
+    // Whoever buries it from now on finds the mark.
+    if (session !== undefined && session.dying === undefined) return false
+    if (session !== undefined) await this.#burySession(bucket, session_id, session)
+    const left = storedService(await bucket.get(serviceAddress(id), { consistent: true }))
+    return left?.dying?.cause !== dying!.cause
   }
 
   /** Removes what was buried under that cause, and nothing that came after it. */
@@ -297,12 +340,14 @@ export class Leases {
     if (stored?.dying?.cause === cause) await this.#remove(bucket, address, version!)
   }
 
-  /** That version; if it has changed, another node is at it. */
-  async #remove(bucket: Bucket, address: Address, { n }: Version): Promise<void> {
+  /** That version. false: it has changed, another node is at it. */
+  async #remove(bucket: Bucket, address: Address, { n }: Version): Promise<boolean> {
     try {
       await bucket.remove(address, { by: BY, expect: { n } })
+      return true
     } catch (error) {
       if (!isKv4Error(error, 'version_conflict')) throw error
+      return false
     }
   }
 }

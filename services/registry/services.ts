@@ -70,9 +70,11 @@ export class Services {
           by,
           expect: 'absent',
         })
+        // Its session may have died meanwhile, with it or without.
         if (
           session_id !== undefined &&
-          (await this.leases.service(bucket, id, { consistent: true })) === undefined
+          (await this.leases.service(bucket, id, { consistent: true })) === undefined &&
+          !(await this.leases.isAnnounced(bucket, stored))
         )
           throw noSession(session_id)
         await this.leases.announce(bucket, id, stored)
