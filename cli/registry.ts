@@ -200,10 +200,11 @@ function eventsCommand(end: (exit: ExitCode) => void): Command {
               after = next
             } catch (error) {
               if (!follow || !isPassing(error)) throw error
-              const waitMs = Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** failures++)
+              const pause = Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** failures++)
+              const waitMs = error instanceof Refused ? Math.max(pause, error.retryAfterMs) : pause
               // What the server itself said is there already.
-              if (error instanceof CliFailure)
-                process.stderr.write(`kv4: ${error.message}; again in ${waitMs / 1000} s\n`)
+              const what = error instanceof CliFailure ? `${error.message}; ` : ''
+              process.stderr.write(`kv4: ${what}again in ${waitMs / 1000} s\n`)
               await wait(waitMs)
             }
         }),

@@ -16,7 +16,11 @@ type Parameters = Readonly<Record<string, string | undefined>>
 
 /** The server said no: the code and its remedy are on standard error already. */
 export class Refused extends Error {
-  constructor(readonly code: string) {
+  constructor(
+    readonly code: string,
+    /** As the server asks to wait before another try. */
+    readonly retryAfterMs: number,
+  ) {
     super(code)
   }
 }
@@ -66,7 +70,7 @@ export async function ask(
   })
   if (answer.ok) return answer
   process.stderr.write(explain(answer) + '\n')
-  throw new Refused(String(answer.envelope['v']))
+  throw new Refused(String(answer.envelope['v']), 1_000 * (Number(answer.retryAfter) || 0))
 }
 
 /** Every page of a listing. */

@@ -176,7 +176,7 @@ test('events that go on come back by themselves, and miss and double nothing', a
     await put('three')
     await put('four')
     await eventually(() => expect(values()).toEqual(['one', 'begin', 'two', 'three', 'four']))
-    expect(running.stderr()).toContain('kv4: store_unavailable: ')
+    expect(running.stderr()).toMatch(/\nkv4: store_unavailable: .*\n.*\nkv4: again in 1 s\n$/)
     // What does not pass ends it.
     await until(waits)
     polls.mockRejectedValueOnce(new Kv4Error('forbidden'))

@@ -60,7 +60,7 @@ export class Call {
     return caller?.tenant.id === this.#tenantId(named) ? caller : undefined
   }
 
-  /** The headers are on every reply of `/v1.0` (contract §5), also to whom no requests are counted. */
+  /** The headers are on every reply of `/v1.0` (contract §5), also where it is not known yet whose requests to count. */
   get #usageOfNobody(): Usage | undefined {
     return this.request.rawPath.startsWith('/v1.0') ? USAGE_OF_NOBODY : undefined
   }

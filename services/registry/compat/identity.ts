@@ -6,7 +6,8 @@ import { Call } from './call'
 
 /**
  * Hours west of Greenwich in `expires`: the Java client cannot read a `Z` (contract §2). Python takes the hours that it
- * reads for those of its own zone, and once it believes a token dead, shows it to its end: so they are as late as can be.
+ * reads for those of its own zone, and once it believes a token dead, shows it to its end: so they are as late as this
+ * form, the original's, lets them be.
  */
 const OFFSET_HOURS = 1
 

@@ -145,19 +145,21 @@ test('the history of a value is read period by period, and as it was at an insta
     instants.push(Date.now())
     await wait(5)
   }
-  const [first, second] = instants as [number, number]
+  const [afterFirst, afterSecond] = instants as [number, number]
   const asked = async (query: string) =>
     (await client.native('GET', `/_conf/app?k=port&${query}`)).json as { v: unknown }
   const iso = (at: number) => new Date(at).toISOString()
-  for (const at of [String(first), iso(first), iso(first).replace('Z', '%2B00:00')])
+  for (const at of [String(afterFirst), iso(afterFirst), iso(afterFirst).replace('Z', '%2B00:00')])
     expect((await asked(`at=${at}`)).v).toBe('one')
-  expect((await asked(`at=${iso(second)}`)).v).toBe('two')
+  expect((await asked(`at=${iso(afterSecond)}`)).v).toBe('two')
   expect((await asked('at=2020-01-01')).v).toBe('not_found')
   expect((await asked('at=tomorrow')).v).toBe('bad_range')
 
   const period = (at: number) => iso(at).slice(0, 19).replaceAll(/[-T]/g, ':')
-  const values = async (query: string) =>
-    ((await asked(`time_series=1&${query}`)).v as [number, string, string][]).map(([, , value]) => value)
+  const rows = async (query = '') =>
+    (await asked(`time_series=1${query && '&' + query}`)).v as [number, string, string][]
+  const values = async (query: string) => (await rows(query)).map(([, , value]) => value)
+  const [second, first] = (await rows()).map(([at]) => at * 1_000) as [number, number]
   expect(await values(`gs=${period(first)}`)).toEqual(['one'])
   expect(await values(`gs=${period(second)}`)).toEqual(['two'])
   expect(await values(`gs=${period(first)}&ge=${period(second)}`)).toEqual(['two', 'one'])
