@@ -5,6 +5,7 @@ import { BucketName, Key, Layer, Path, createEngine } from '../../core'
 import type { Address, Bucket, RunningEngine, Version } from '../../core'
 import { openCouchStore } from '../../core/store/couch/open-couch-store'
 import { couch } from '../couchdb/targets'
+import { eventually } from '../eventually'
 import { seeded } from './random'
 
 /** What can be done to a node of the cluster, from outside. */
@@ -91,19 +92,6 @@ async function historyOf(bucket: Bucket, address: Address): Promise<readonly Ver
   return versions
 }
 
-/** Tries again while the store does not answer. */
-async function patiently<T>(read: () => Promise<T>): Promise<T> {
-  const until = performance.now() + GIVE_UP_MS
-  for (;;) {
-    try {
-      return await read()
-    } catch (error) {
-      if (performance.now() > until) throw error
-      await wait(100)
-    }
-  }
-}
-
 export interface LossRound {
   readonly round: number
   readonly node: number
@@ -180,7 +168,7 @@ export async function runLossCampaign(
       for (const node of others)
         await Promise.all(
           [...ledger].map(async ([key, values]) => {
-            const versions = await patiently(() => historyOf(nodes.at(node), addressOf(key)))
+            const versions = await eventually(() => historyOf(nodes.at(node), addressOf(key)), GIVE_UP_MS)
             const found = new Set(versions.map(({ v }) => v))
             for (const value of values)
               if (!found.has(value))
@@ -344,7 +332,7 @@ export async function runRaceCampaign(
       const start = performance.now()
       let missing: string[] = []
       do {
-        const versions = await patiently(() => historyOf(nodes.at(0), address))
+        const versions = await eventually(() => historyOf(nodes.at(0), address), GIVE_UP_MS)
         const found = new Set(versions.map(({ v }) => v))
         missing = [...values].filter((value) => !found.has(value))
       } while (missing.length > 0 && performance.now() - start < GIVE_UP_MS)

@@ -1,14 +1,9 @@
 // Bodies of another system's wire are looked into as they come.
 /* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-return */
-import { createHash } from 'node:crypto'
-import { readFile, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { BucketName, Key, addressIn } from '../../../core'
-import { PLACES } from '../../../services/registry/places'
 import { Registry } from '../../../services/registry/registry'
-import { SYS, RegistryClient, newAccount, openWorld } from './world'
-import type { Reply, World } from './world'
+import { fault, loggedIn, openWorld } from './world'
+import type { RegistryClient, Reply, World } from './world'
 import { ask } from '../../server/world'
 
 let world: World
@@ -21,12 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-/** An account with a token of its own. */
-async function account(): Promise<RegistryClient> {
-  const client = await newAccount(port, `farm-${++names}`)
-  await client.login()
-  return client
-}
+const account = (): Promise<RegistryClient> => loggedIn(port, `farm-${++names}`)
 
 const V1 = /^[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const TYPES =
@@ -35,170 +25,6 @@ const TYPES =
 function types(reply: Reply): string[] {
   return reply.json.values.map(({ type }: { type: string }) => type)
 }
-
-/** The fields that python indexes, and what they say. */
-function fault(reply: Reply): readonly [status: number, type: string, message: string, details: unknown] {
-  const { type, code, message, details, txnId, ...rest } = reply.json
-  expect(code).toBe(reply.status)
-  expect(txnId).toMatch(/^\.rh-.{4}\.h-.+\.ts-\d{13}\.v-/)
-  expect(rest).toEqual({})
-  return [reply.status, type, message, details]
-}
-
-describe('the identity endpoint', () => {
-  test('gives each client what it reads, with and without the slash at the end', async () => {
-    const client = await newAccount(port, 'identity')
-    for (const path of ['/v2.0/tokens', '/v2.0/tokens/']) {
-      const { status, json } = await client.login(path)
-      expect(status).toBe(200)
-      const { token, serviceCatalog, user } = json.access
-      // Java: numbers of 32 bits in both, an offset that is not Z.
-      expect(Number(token.tenant.id)).toBeLessThan(2 ** 31)
-      expect(token.tenant.name).toBe(token.tenant.id)
-      // Its milliseconds are seconds to Java; its hours are, to python, those of python's own zone.
-      expect(token.expires).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000-01:00$/)
-      expect(Date.parse(token.expires) - Date.now()).toBeGreaterThan(23 * 3600_000)
-      // node: the tenant of cloudServers; python and ruby: the last segment of the URL.
-      for (const name of ['cloudServers', 'cloudMonitoring']) {
-        const [endpoint] = serviceCatalog.find((entry: { name: string }) => entry.name === name).endpoints
-        expect(endpoint.tenantId).toBe(token.tenant.id)
-        expect(endpoint.publicURL).toBe(`${world.server.url}/v1.0/${token.tenant.id}`)
-      }
-      expect(user.roles).toEqual([])
-    }
-  })
-
-  test('refuses who does not belong here', async () => {
-    const wrong = await new RegistryClient(port, 'identity', 'x'.repeat(40)).login()
-    expect(wrong.status).toBe(401)
-    expect((await ask(port, 'POST', '/v2.0/tokens', { body: {} })).status).toBe(401)
-    expect((await ask(port, 'POST', '/v2.0/tokens', { body: '{"a' })).status).toBe(400)
-  })
-
-  test('keeps the number of an account, and gives a sub-account its own', async () => {
-    const client = await account()
-    const first = client.tenant
-    await client.login()
-    expect(client.tenant).toBe(first)
-    const made = await client.native('PUT', '/_acc/accounts', {
-      k: 'lily',
-      v: { email: 'lily-c@example.com' },
-    })
-    const sub = new RegistryClient(port, `${client.user}#lily`, made.json.v.secret as string)
-    expect((await sub.login()).status).toBe(200)
-    expect(sub.tenant).not.toBe(first)
-    await sub.post('/services', { id: 'hers', heartbeat_timeout: 60 })
-    expect((await client.get('/services')).json.values).toEqual([])
-    expect((await sub.get('/services')).json.values).toMatchObject([{ id: 'hers' }])
-  })
-
-  test('a token ends with the account, at once, and stands nowhere in the store', async () => {
-    const client = await account()
-    expect((await client.get('/services')).status).toBe(200)
-    const names = (await readdir(world.directory, { recursive: true, withFileTypes: true })).filter((entry) =>
-      entry.isFile(),
-    )
-    expect(names.length).toBeGreaterThan(0)
-    for (const { parentPath, name } of names) {
-      const bytes = await readFile(join(parentPath, name))
-      expect(bytes.includes(client.token)).toBe(false)
-      expect(bytes.includes(client.secret)).toBe(false)
-    }
-    const off = await ask(port, 'POST', '/_acc/accounts', {
-      as: SYS,
-      body: { k: client.user, v: { active: false } },
-    })
-    expect(off.status).toBe(200)
-    expect(fault(await client.get('/services'))).toEqual([
-      401,
-      'unauthorizedError',
-      'forbidden',
-      'Invalid or expired authentication token',
-    ])
-  })
-
-  test('who comes with an old token guesses nothing: ten of them lock nobody out', async () => {
-    const client = await account()
-    const own = { as: SYS, body: { k: client.user, v: { email: `${client.user}@example.com` } } }
-    expect((await ask(port, 'DELETE', `/_acc/accounts?k=${client.user}`, { as: SYS })).status).toBe(200)
-    const { json } = await ask(port, 'PUT', '/_acc/accounts', own)
-    for (let i = 0; i < 12; i++) expect((await client.get('/services')).status).toBe(401)
-    const renewed = new RegistryClient(port, client.user, json.v.secret)
-    expect((await renewed.login()).status).toBe(200)
-    expect((await renewed.get('/services')).status).toBe(200)
-  })
-
-  test('who logs in again after a token has ended gets another one', async () => {
-    const client = await account()
-    const ended = client.token
-    for (const active of [false, true]) {
-      const body = { k: client.user, v: { active } }
-      expect((await ask(port, 'POST', '/_acc/accounts', { as: SYS, body })).status).toBe(200)
-      expect((await client.get('/services')).status).toBe(401)
-    }
-    await client.login()
-    expect(client.token).not.toBe(ended)
-    expect((await client.get('/services')).status).toBe(200)
-    // A living one is the same for each start of a client.
-    const living = client.token
-    await client.login()
-    expect(client.token).toBe(living)
-  })
-
-  test('a token ends with its time, or when it is taken away, though it was used before', async () => {
-    const system = world.server.engine.bucket(BucketName.system)
-    const addressOf = ({ token }: RegistryClient) =>
-      addressIn(PLACES.tokens, Key.parse(createHash('sha256').update(token).digest('hex')))
-    const [late, removed] = [await account(), await account()]
-    for (const client of [late, removed]) expect((await client.get('/services')).status).toBe(200)
-    const { v } = (await system.get(addressOf(late)))!
-    await system.put(addressOf(late), v, { by: '$sys', ttl: 300 })
-    await system.remove(addressOf(removed), { by: '$sys' })
-    expect((await removed.get('/services')).status).toBe(401)
-    expect((await late.get('/services')).status).toBe(200)
-    await wait(400)
-    expect((await late.get('/services')).status).toBe(401)
-  })
-})
-
-describe('authentication', () => {
-  test.each([
-    ['no tenant', '/v1.0/services', {}, 'No tenant id provided'],
-    ['no token', '/v1.0/7777/services', {}, 'No authentication token provided'],
-    [
-      'a wrong token',
-      '/v1.0/7777/services',
-      { 'X-Auth-Token': 'x' },
-      'Invalid or expired authentication token',
-    ],
-    ['a query that is none', '/v1.0/7777/services?limit=%zz', {}, 'No authentication token provided'],
-    ['an unknown page', '/v1.0/7777/nothing', {}, 'No authentication token provided'],
-  ])('refuses %s in the words that clients know', async (_what, path, headers, details) => {
-    const reply = await ask(port, 'GET', path, { headers })
-    expect(fault(reply)).toEqual([401, 'unauthorizedError', 'forbidden', details])
-    expect(reply.headers['www-authenticate']).toBe(`Keystone uri="${world.server.url}/v2.0"`)
-    // On every reply.
-    expect(reply.headers).toMatchObject({ 'x-ratelimit-limit': '500000', 'x-ratelimit-used': '0' })
-  })
-
-  test('takes the tenant from the path or a header, the token from a header or the query', async () => {
-    const { tenant, token } = await account()
-    const get = (path: string, headers: Record<string, string>) => ask(port, 'GET', path, { headers })
-    expect((await get(`/v1.0/${tenant}/services?x-auth-token=${token}`, {})).status).toBe(200)
-    expect((await get('/v1.0/services', { 'X-Tenant-Id': tenant, 'X-Auth-Token': token })).status).toBe(200)
-    // Another account's number is no door to it.
-    const other = await account()
-    expect((await get(`/v1.0/${other.tenant}/services`, { 'X-Auth-Token': token })).status).toBe(401)
-  })
-
-  test('a client that retries once after 401 with a fresh token goes on', async () => {
-    const client = await account()
-    client.token = 'stale'
-    expect((await client.get('/services')).status).toBe(401)
-    await client.login()
-    expect((await client.get('/services')).status).toBe(200)
-  })
-})
 
 describe('every reply', () => {
   test('is indented JSON with a length, an id and the rate', async () => {
@@ -780,50 +606,6 @@ describe('the feed', () => {
   })
 })
 
-describe('limits', () => {
-  test('are answered in the contract’s shape and changed by $sys', async () => {
-    const client = await account()
-    const shown = (await client.get('/limits')).json
-    expect(shown).toEqual({
-      resource: { session: 100, service: 200, configuration_value: 1000 },
-      rate: { '/.*': { limit: 500000, used: 1, window: '24.0 hours' } },
-    })
-    const body = { k: client.user, v: { resource: { service: 1 }, rate: { limit: 5 } } }
-    expect((await client.native('PUT', '/_reg/limits', body)).status).toBe(403)
-    expect((await ask(port, 'PUT', '/_reg/limits', { as: SYS, body })).status).toBe(200)
-    expect((await client.post('/services', { id: 'first', heartbeat_timeout: 60 })).status).toBe(201)
-    expect(fault(await client.post('/services', { id: 'second', heartbeat_timeout: 60 }))).toEqual([
-      400,
-      'limitReached',
-      'Resource limit has been reached',
-      'Limit for resource service has been reached. Maximum allowed objects: 1',
-    ])
-    for (let i = 0; i < 3; i++) await client.get('/limits')
-    const over = await client.get('/limits')
-    expect(fault(over).slice(0, 3)).toEqual([400, 'rateLimitReached', 'Rate limit has been reached.'])
-    expect(Number(over.headers['x-ratelimit-reply-after'])).toBeGreaterThan(0)
-  })
-})
-
-test('a sub-account has limits of its own', async () => {
-  const client = await account()
-  const made = await client.native('PUT', '/_acc/accounts', { k: 'lily', v: { email: 'l@example.com' } })
-  const sub = new RegistryClient(port, `${client.user}#lily`, made.json.v.secret as string)
-  await sub.login()
-  const body = { k: sub.user, v: { resource: { service: 1 }, rate: { limit: 50, window: 3 } } }
-  expect((await client.native('PUT', '/_reg/limits', body)).status).toBe(403)
-  expect((await ask(port, 'PUT', '/_reg/limits', { as: SYS, body })).status).toBe(200)
-  expect((await sub.get('/limits')).json).toMatchObject({
-    resource: { service: 1, session: 100 },
-    rate: { '/.*': { limit: 50, window: '0.00083 hours' } },
-  })
-  expect((await client.get('/limits')).json).toMatchObject({ resource: { service: 200 } })
-  expect((await sub.post('/services', { id: 'one', heartbeat_timeout: 60 })).status).toBe(201)
-  expect(fault(await sub.post('/services', { id: 'two', heartbeat_timeout: 60 }))[1]).toBe('limitReached')
-  for (const id of ['one', 'two'])
-    expect((await client.post('/services', { id, heartbeat_timeout: 60 })).status).toBe(201)
-})
-
 test('sessions and their overview come in pages, as services do', async () => {
   type Item = { readonly id: string; readonly session: { readonly id: string } }
   const client = await account()
@@ -849,46 +631,6 @@ test('sessions and their overview come in pages, as services do', async () => {
     }
     expect(found).toEqual(ids)
   }
-})
-
-describe('limits under many requests at once', () => {
-  test('no more is made than there is room for, and what room there is is used', async () => {
-    const client = await account()
-    const limit = (resource: object) =>
-      ask(port, 'PUT', '/_reg/limits', { as: SYS, body: { k: client.user, v: { resource } } })
-    await limit({ service: 3, session: 2, configuration_value: 4 })
-    const many = <Made>(make: (i: number) => Promise<Made>) =>
-      Promise.all(Array.from({ length: 20 }, (_, i) => make(i)))
-    const statuses = (replies: readonly Reply[]) => replies.map(({ status }) => status).sort()
-    const services = await many((i) => client.post('/services', { id: `svc-${i}`, heartbeat_timeout: 60 }))
-    expect(statuses(services)).toEqual([...Array<number>(3).fill(201), ...Array<number>(17).fill(400)])
-    expect(fault(services.find(({ status }) => status === 400)!)[1]).toBe('limitReached')
-    const sessions = await many(() => client.post('/sessions', { heartbeat_timeout: 60 }))
-    expect(statuses(sessions)).toEqual([...Array<number>(2).fill(201), ...Array<number>(18).fill(400)])
-    const values = await many((i) => client.put(`/configuration/value-${i}`, { value: 'v' }))
-    expect(statuses(values)).toEqual([...Array<number>(4).fill(204), ...Array<number>(16).fill(400)])
-    // What fails gives its place back: of one id only one is made.
-    await limit({ service: 5 })
-    const same = await many(() => client.post('/services', { id: 'same', heartbeat_timeout: 60 }))
-    expect(statuses(same)).toEqual([201, ...Array<number>(19).fill(400)])
-    expect((await client.post('/services', { id: 'fifth', heartbeat_timeout: 60 })).status).toBe(201)
-    expect((await client.get('/services')).json.values).toHaveLength(5)
-  })
-
-  test('a window is no longer than it can be counted', async () => {
-    const client = await account()
-    const set = (window: number) =>
-      ask(port, 'PUT', '/_reg/limits', {
-        as: SYS,
-        body: { k: client.user, v: { rate: { limit: 2, window } } },
-      })
-    expect((await set(30 * 24 * 3600)).json.d).toMatchObject({ key: 'window' })
-    expect((await set(24 * 24 * 3600)).status).toBe(200)
-    for (const status of [200, 200, 400]) {
-      await wait(20)
-      expect((await client.get('/limits')).status).toBe(status)
-    }
-  })
 })
 
 describe('what attackers put where names belong', () => {

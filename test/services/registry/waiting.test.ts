@@ -6,7 +6,7 @@ import { PLACES } from '../../../services/registry/places'
 import { Registry } from '../../../services/registry/registry'
 import { until } from '../../eventually'
 import { ask } from '../../server/world'
-import { SYS, newAccount, openWorld } from './world'
+import { SYS, loggedIn, openWorld } from './world'
 import type { RegistryClient, World } from './world'
 
 // The wait of a heartbeat for others: docs/decisions/0083.
@@ -21,11 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-async function account(): Promise<RegistryClient> {
-  const client = await newAccount(port, `beat-${++names}`)
-  await client.login()
-  return client
-}
+const account = (): Promise<RegistryClient> => loggedIn(port, `beat-${++names}`)
 
 const registry = () => Registry.of(world.server.context)
 afterEach(() => jest.restoreAllMocks())

@@ -1,5 +1,8 @@
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
+import { Key } from '../../../core'
+import type { Bucket, Json } from '../../../core'
+import { PLACES } from '../../../services/registry/places'
 import { basic, ask, openWorld, SYS_SECRET } from '../../server/world'
 import type { Answer, World } from '../../server/world'
 
@@ -170,12 +173,46 @@ export async function take(response: IncomingMessage, count: number): Promise<Ev
   throw new Error('the stream ended: ' + text)
 }
 
+/** Of a service or a session as it is stored. */
+export type Change = readonly [
+  kind: 'services' | 'sessions',
+  id: string,
+  change: Readonly<Record<string, unknown>>,
+]
+
+/** As another node would have written it. */
+export async function editLease(bucket: Bucket, ...[kind, id, change]: Change): Promise<void> {
+  await bucket.modify(
+    { ...PLACES[kind], key: Key.parse(id) },
+    (current) => ({ ...(current!.v as object), ...change }) as Json,
+    { by: '$sys' },
+  )
+}
+
 /** A primary account of a running server. */
 export async function newAccount(port: number, name: string): Promise<RegistryClient> {
   const body = { k: name, v: { email: `${name}@example.com` } }
   const { status, json } = await ask(port, 'PUT', '/_acc/accounts', { as: SYS, body })
   if (status !== 201) throw new Error(`no account: ${status} ${JSON.stringify(json)}`)
   return new RegistryClient(port, name, json.v.secret as string)
+}
+
+/** A primary account with a token of its own. */
+export async function loggedIn(port: number, name: string): Promise<RegistryClient> {
+  const client = await newAccount(port, name)
+  await client.login()
+  return client
+}
+
+/** The fields that python indexes, and what they say. */
+export function fault(
+  reply: Reply,
+): readonly [status: number, type: string, message: string, details: unknown] {
+  const { type, code, message, details, txnId, ...rest } = reply.json
+  expect(code).toBe(reply.status)
+  expect(txnId).toMatch(/^\.rh-.{4}\.h-.+\.ts-\d{13}\.v-/)
+  expect(rest).toEqual({})
+  return [reply.status, type, message, details]
 }
 
 export { openWorld }
